@@ -1,0 +1,8 @@
+//! The decisions of maitred, and nothing else.
+//!
+//! This crate has no clock, socket, thread, file or randomness: time and seeds are parameters, effects are returned as values.
+//! Its `Cargo.toml` proves it.
+
+pub mod clock;
+pub mod ids;
+pub mod settings;
