@@ -4,5 +4,8 @@
 //! Its `Cargo.toml` proves it.
 
 pub mod clock;
+pub mod entry;
+pub mod health;
 pub mod ids;
+pub mod seating;
 pub mod settings;
