@@ -7,5 +7,7 @@ pub mod clock;
 pub mod entry;
 pub mod health;
 pub mod ids;
+pub mod load;
+pub mod role;
 pub mod seating;
 pub mod settings;
