@@ -315,7 +315,8 @@ mod tests {
         let mut failovers = 0;
         for second in 0..600 {
             let service = if (second / 30) % 2 == 0 { Service::Serves } else { Service::Fails };
-            role.observe(&dc("east"), service, at(second), at(second));
+            let served = if service == Service::Serves { second } else { second / 30 * 30 };
+            role.observe(&dc("east"), service, at(served), at(second));
             failovers += usize::from(role.evaluate(&settings, at(second)).is_some());
         }
         assert_eq!(failovers, 1);
