@@ -1,1 +1,3 @@
 //! maitred
+
+pub mod config;
