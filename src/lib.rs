@@ -1,3 +1,5 @@
 //! maitred
 
+pub mod actors;
 pub mod config;
+pub mod probe;

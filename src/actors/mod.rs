@@ -1,0 +1,1 @@
+//! The actors: thin. Each holds connections and a timer, never a rule.
