@@ -8,6 +8,7 @@ pub mod entry;
 pub mod health;
 pub mod ids;
 pub mod load;
+pub mod placement;
 pub mod role;
 pub mod seating;
 pub mod settings;

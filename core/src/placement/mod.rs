@@ -1,0 +1,104 @@
+//! Which server gets a session that has none (or cannot have its own any more).
+//!
+//! A pure function of the servers and their weights ([`PlacementSet`]), the key, the loads and who is eligible. It refuses to
+//! know why a server is not eligible, what a tier of the ladder (R14) means and what a label is: the caller calls it once per
+//! tier, best tier first, until one gives a server. No floating point, hash map, clock or allocation takes part in a decision,
+//! so every director decides the same from the same picture, and a replay repeats it.
+//!
+//! ```text
+//! names, weights ──> PlacementSet (once per view)
+//! key ──> KeyHash ──────┐
+//! loads, eligible ──> place ──> Placement { server, limit }
+//! ```
+
+mod bound;
+mod draw;
+mod logarithm;
+mod rank;
+mod set;
+mod turn;
+
+pub use bound::{Loads, Totals, bound};
+pub use draw::KeyHash;
+pub use rank::{Ranking, order};
+pub use set::{PlacementSet, SLOW_START_STEPS, Seatable, ServerSlot, stepped_weight};
+
+use crate::settings::Policy;
+
+/// A server that was chosen, and up to where it may be filled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Placement {
+    /// The server.
+    pub server: ServerSlot,
+    /// The load that it must be below to take the session: its capacity, and its bound where the policy has one. Whoever places
+    /// from several threads reserves against this and decides again when the place has gone.
+    pub limit: u32,
+}
+
+/// Chooses a server, or says that none of the eligible has room.
+///
+/// Each policy passes over servers that are not eligible, have no weight, or are full (load at or above their capacity).
+/// [`Policy::Rendezvous`] alone uses `load_bound_permille` (see [`bound()`]); where every server that is not full stands at its
+/// bound, which takes servers that fill up below it, the one with the least load for its weight is taken: a bound never refuses.
+/// [`Policy::RoundRobin`] alone uses `turn`, a number that the caller raises by one for each placement.
+///
+/// `eligible` must answer the same within one call; it is asked about a server up to three times.
+#[must_use]
+pub fn place(
+    policy: Policy,
+    set: &PlacementSet,
+    key: KeyHash,
+    loads: &impl Loads,
+    eligible: impl Fn(ServerSlot) -> bool,
+    load_bound_permille: u32,
+    turn: u64,
+) -> Option<Placement> {
+    let up_to_capacity = |server| Placement { server, limit: loads.capacity(server) };
+    let has_room = |server| eligible(server) && loads.load(server) < loads.capacity(server);
+    match policy {
+        Policy::Rendezvous => within_bound(set, key, loads, &eligible, load_bound_permille)
+            .or_else(|| rank::least_loaded(set, key, loads, &eligible).map(|one| up_to_capacity(one.server))),
+        Policy::LeastSessions => rank::least_loaded(set, key, loads, &eligible).map(|one| up_to_capacity(one.server)),
+        Policy::RoundRobin => turn::in_turn(set, turn, has_room).map(up_to_capacity),
+        Policy::FirstAvailable => {
+            set.in_turn.iter().map(|one| one.server).find(|&server| has_room(server)).map(up_to_capacity)
+        }
+    }
+}
+
+/// [`place`] for callers that do not reserve.
+#[must_use]
+pub fn choose(
+    policy: Policy,
+    set: &PlacementSet,
+    key: KeyHash,
+    loads: &impl Loads,
+    eligible: impl Fn(ServerSlot) -> bool,
+    load_bound_permille: u32,
+    turn: u64,
+) -> Option<ServerSlot> {
+    place(policy, set, key, loads, eligible, load_bound_permille, turn).map(|placement| placement.server)
+}
+
+/// The server that the key prefers among those that are below their capacity and their bound.
+fn within_bound(
+    set: &PlacementSet,
+    key: KeyHash,
+    loads: &impl Loads,
+    eligible: impl Fn(ServerSlot) -> bool,
+    permille: u32,
+) -> Option<Placement> {
+    let totals = set.totals(loads, &eligible);
+    if totals.weights == 0 {
+        return None;
+    }
+    let chosen = rank::first(set, key, |server, weight| {
+        let load = loads.load(server);
+        eligible(server) && load < loads.capacity(server) && totals.admits(load, weight, permille)
+    })?;
+    let limit = totals.limit(chosen.weight, permille).min(loads.capacity(chosen.server));
+    Some(Placement { server: chosen.server, limit })
+}
+
+#[cfg(test)]
+mod tests;

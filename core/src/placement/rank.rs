@@ -1,0 +1,161 @@
+//! Which of several servers a key prefers: exact weighted rendezvous.
+//!
+//! A server's rank for a key is `-ln(u) / weight`, the lowest first, `u` being the draw as a fraction: an exponential clock for
+//! each server, so that the chance to be first is proportional to the weight, and stays so among whatever servers are left.
+//! Among equal weights the highest draw has the lowest rank, so a logarithm is needed only once per weight.
+
+use std::cmp::Ordering;
+
+use smallvec::SmallVec;
+
+use super::bound::Loads;
+use super::draw::{Half, KeyHash};
+use super::logarithm::negative_ln;
+use super::set::{Class, PlacementSet, ServerSlot};
+use crate::seating::ALTERNATES_MAX;
+
+/// Servers in the order in which a key prefers them.
+pub type Ranking = SmallVec<[ServerSlot; ALTERNATES_MAX]>;
+
+/// A server as the comparison between weights sees it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ranked {
+    pub(super) server: ServerSlot,
+    pub(super) weight: u32,
+    /// `-ln(u)`, in units of 2^-64 and below 2^70: times a weight it fits 128 bits.
+    score: u128,
+}
+
+impl Ranked {
+    fn new(server: ServerSlot, weight: u32, draw: u64) -> Self {
+        Self { server, weight, score: negative_ln(draw) }
+    }
+
+    /// Whether the key prefers this one. A tie goes to the other, the heavier one, as classes come heaviest first.
+    fn precedes(&self, other: &Self) -> bool {
+        self.score * u128::from(other.weight) < other.score * u128::from(self.weight)
+    }
+}
+
+/// The server that the key prefers among those that `admit`, given a server and its weight, lets in.
+///
+/// `admit` is asked only about a server that would win, a few times in all, so it may be dear.
+pub(super) fn first(set: &PlacementSet, key: KeyHash, admit: impl Fn(ServerSlot, u32) -> bool) -> Option<Ranked> {
+    let key = key.half();
+    let mut best: Option<Ranked> = None;
+    for class in &set.classes {
+        let mut top: Option<(u64, ServerSlot)> = None;
+        for member in &class.members {
+            let draw = member.half.draw(key);
+            if top.is_none_or(|(highest, _)| draw > highest) && admit(member.server, class.weight) {
+                top = Some((draw, member.server));
+            }
+        }
+        if let Some((draw, server)) = top {
+            let ranked = Ranked::new(server, class.weight, draw);
+            if best.as_ref().is_none_or(|best| ranked.precedes(best)) {
+                best = Some(ranked);
+            }
+        }
+    }
+    best
+}
+
+/// The server with the lowest load for its weight among the eligible that are not full; the key decides between equals, so that
+/// a crowd that meets the same loads spreads.
+pub(super) fn least_loaded(
+    set: &PlacementSet,
+    key: KeyHash,
+    loads: &impl Loads,
+    eligible: impl Fn(ServerSlot) -> bool,
+) -> Option<Ranked> {
+    let key = key.half();
+    let mut best: Option<(u32, Ranked)> = None;
+    for class in &set.classes {
+        let Some((load, draw, server)) = least_loaded_of(class, key, loads, &eligible) else {
+            continue;
+        };
+        let ranked = Ranked::new(server, class.weight, draw);
+        let better = best.as_ref().is_none_or(|(lowest, other)| {
+            let (own, others) =
+                (u64::from(load) * u64::from(other.weight), u64::from(*lowest) * u64::from(class.weight));
+            match own.cmp(&others) {
+                Ordering::Less => true,
+                Ordering::Equal => ranked.precedes(other),
+                Ordering::Greater => false,
+            }
+        });
+        if better {
+            best = Some((load, ranked));
+        }
+    }
+    best.map(|(_, ranked)| ranked)
+}
+
+/// The lowest load of one class, with the draw and the server that the key prefers at that load.
+fn least_loaded_of(
+    class: &Class,
+    key: Half,
+    loads: &impl Loads,
+    eligible: impl Fn(ServerSlot) -> bool,
+) -> Option<(u32, u64, ServerSlot)> {
+    let mut top: Option<(u32, u64, ServerSlot)> = None;
+    for member in &class.members {
+        let load = loads.load(member.server);
+        if top.is_some_and(|(lowest, ..)| load > lowest)
+            || load >= loads.capacity(member.server)
+            || !eligible(member.server)
+        {
+            continue;
+        }
+        let draw = member.half.draw(key);
+        if top.is_none_or(|(lowest, highest, _)| load < lowest || draw > highest) {
+            top = Some((load, draw, member.server));
+        }
+    }
+    top
+}
+
+/// The first `limit` eligible servers in the order in which the key prefers them, whatever their load: for alternates. Other
+/// keys get other orders, so that a dead server's sessions spread.
+#[must_use]
+pub fn order(set: &PlacementSet, key: KeyHash, limit: usize, eligible: impl Fn(ServerSlot) -> bool) -> Ranking {
+    let key = key.half();
+    let mut ranking: SmallVec<[Ranked; ALTERNATES_MAX]> = SmallVec::new();
+    let mut top: SmallVec<[(u64, ServerSlot); ALTERNATES_MAX]> = SmallVec::new();
+    for class in &set.classes {
+        top.clear();
+        for member in &class.members {
+            let draw = member.half.draw(key);
+            let beaten = top.len() >= limit && top.last().is_none_or(|(lowest, _)| draw <= *lowest);
+            if !beaten && eligible(member.server) {
+                insert(&mut top, limit, (draw, member.server), |one, other| one.0 > other.0);
+            }
+        }
+        for &(draw, server) in &top {
+            // Those that follow in this class rank lower still.
+            if !insert(&mut ranking, limit, Ranked::new(server, class.weight, draw), Ranked::precedes) {
+                break;
+            }
+        }
+    }
+    ranking.into_iter().map(|ranked| ranked.server).collect()
+}
+
+/// Puts one among the `limit` best, behind its equals; false when there are `limit` that it does not precede.
+fn insert<T>(
+    best: &mut SmallVec<[T; ALTERNATES_MAX]>,
+    limit: usize,
+    one: T,
+    precedes: impl Fn(&T, &T) -> bool,
+) -> bool {
+    let place = best.partition_point(|other| !precedes(&one, other));
+    if place >= limit {
+        return false;
+    }
+    if best.len() >= limit {
+        best.pop();
+    }
+    best.insert(place, one);
+    true
+}
