@@ -2,4 +2,5 @@
 
 pub mod actors;
 pub mod config;
+pub mod credentials;
 pub mod probe;
