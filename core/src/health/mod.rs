@@ -1,5 +1,25 @@
 //! How looks at a server become a vote, and votes a verdict.
+//!
+//! ```text
+//! look ─▶ vote (one director, one server) ─▶ verdict (all directors) ─▶ standing ─▶ decisions
+//!           ▲ observer: does silence count?      operator's word, draining, dependencies, steadiness ─▲
+//! ```
+//! [`Watch`] holds it all for one director. Nothing here knows a socket, a session or the active role; time is a parameter.
 
 mod look;
+mod observer;
+mod standing;
+mod status;
+mod steady;
+mod verdict;
+mod vote;
+mod watch;
 
 pub use look::{Failure, FailureKind, Look, Outcome, Report};
+pub use observer::{Hearing, Observer, Suspicion, Turn};
+pub use standing::{Input, Standing, Tier};
+pub use status::{HeardVote, LatestReport, ServerChange, ServerHealth};
+pub use steady::{Steadiness, WEIGHT_STEPS};
+pub use verdict::{CastVote, State, Verdict, verdict};
+pub use vote::{Abstention, Silence, Site, Vote, Voter, probe_interval, vote_lasts};
+pub use watch::{Change, Watch};

@@ -1,0 +1,109 @@
+//! What decisions see of a server's health: one word that won, and the weight.
+//!
+//! Everything else follows from the word, so no server can be placeable and unusable at once.
+
+use super::steady::WEIGHT_STEPS;
+
+/// Which input won, strongest first. A metric label and a word of the status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Input {
+    /// The operator takes it out.
+    Maint,
+    /// Fresh votes say that it does not serve.
+    Down,
+    /// No fresh vote; it was down when last known.
+    LastKnownDown,
+    /// The operator wants no new sessions there.
+    Drain,
+    /// The server itself wants none.
+    Draining,
+    /// A dependency with effect `degrade` is down.
+    Degraded,
+    /// It fell too often lately.
+    HeldDown,
+    /// No fresh vote; it was up when last known, or nothing is known.
+    Unconfirmed,
+    /// It came up lately and takes a part of its weight.
+    SlowStart,
+    /// Fresh votes say that it serves.
+    Up,
+}
+
+/// Where a server ranks for a placement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Tier {
+    /// As usual.
+    Normal,
+    /// After all normal ones of its site; never refused for it (R14).
+    Last,
+}
+
+/// A server as decisions see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Standing {
+    /// Which input won.
+    pub input: Input,
+    /// Its share of its configured weight in sixteenths, 1 to 16; of no meaning where it is not placeable.
+    pub weight_step: u8,
+}
+
+impl Standing {
+    /// A server that nothing is known of.
+    pub const UNKNOWN: Self = Self { input: Input::Unconfirmed, weight_step: WEIGHT_STEPS };
+
+    /// Those who sit there stay: neither in maint nor down.
+    #[must_use]
+    pub fn is_usable(self) -> bool {
+        match self.input {
+            Input::Maint | Input::Down | Input::LastKnownDown => false,
+            Input::Drain
+            | Input::Draining
+            | Input::Degraded
+            | Input::HeldDown
+            | Input::Unconfirmed
+            | Input::SlowStart
+            | Input::Up => true,
+        }
+    }
+
+    /// New sessions may go there: usable, and neither operator nor server asks for none.
+    #[must_use]
+    pub fn is_placeable(self) -> bool {
+        self.is_usable() && !matches!(self.input, Input::Drain | Input::Draining)
+    }
+
+    /// Where it ranks.
+    #[must_use]
+    pub fn tier(self) -> Tier {
+        match self.input {
+            Input::SlowStart | Input::Up => Tier::Normal,
+            Input::Maint
+            | Input::Down
+            | Input::LastKnownDown
+            | Input::Drain
+            | Input::Draining
+            | Input::Degraded
+            | Input::HeldDown
+            | Input::Unconfirmed => Tier::Last,
+        }
+    }
+}
+
+impl Input {
+    /// The stable word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Maint => "maint",
+            Self::Down => "down",
+            Self::LastKnownDown => "last_known_down",
+            Self::Drain => "drain",
+            Self::Draining => "draining",
+            Self::Degraded => "degraded",
+            Self::HeldDown => "held_down",
+            Self::Unconfirmed => "unconfirmed",
+            Self::SlowStart => "slow_start",
+            Self::Up => "up",
+        }
+    }
+}
