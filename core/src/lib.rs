@@ -11,4 +11,5 @@ pub mod load;
 pub mod placement;
 pub mod role;
 pub mod seating;
+pub mod session;
 pub mod settings;

@@ -1,0 +1,233 @@
+//! One remembered seat as the table holds it: of fixed size, with numbers in place of names.
+
+use std::time::Duration;
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::Full;
+use super::key_text::KeyText;
+use super::merge::expires;
+use super::names::{Names, PoolIx, ServerIx, WriterIx};
+use super::slab::NONE;
+use crate::clock::{Stamp, Time};
+use crate::entry::{Life, SeatEntry};
+use crate::ids::{Generation, IncarnationTag, Key, SessionId};
+
+/// When a seat was last seen, in whole seconds since the Unix epoch; fits until 2106.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Seen(u32);
+
+impl Seen {
+    /// The second that holds a moment.
+    #[must_use]
+    pub fn at(time: Time) -> Self {
+        Self(u32::try_from(time.0 / 1000).unwrap_or(u32::MAX))
+    }
+
+    /// Its first millisecond.
+    #[must_use]
+    pub fn time(self) -> Time {
+        Time(u64::from(self.0) * 1000)
+    }
+}
+
+/// What the map is asked with: pool, key and, where a key may have several sessions, the session (R10). Hashed once.
+#[derive(Debug, Clone, Copy)]
+pub struct SeatKey<'k> {
+    pub(super) pool: PoolIx,
+    pub(super) text: &'k str,
+    pub(super) session: Option<SessionId>,
+    pub(super) hash: u64,
+}
+
+impl<'k> SeatKey<'k> {
+    /// `session` only where the pool says `allow_multiple`.
+    pub(super) fn new(seed: u64, pool: PoolIx, text: &'k str, session: Option<SessionId>) -> Self {
+        // The pool goes into the seed, spread over all bits, so that nothing has to be copied together.
+        let spread = u64::from(pool.number()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let by_key = xxh3_64_with_seed(text.as_bytes(), seed ^ spread);
+        let hash = session.map_or(by_key, |session| xxh3_64_with_seed(&session.0, by_key));
+        Self { pool, text, session, hash }
+    }
+
+    /// The pool.
+    #[must_use]
+    pub fn pool(&self) -> PoolIx {
+        self.pool
+    }
+}
+
+/// Who sits where: everything about a seat but its key. Small and `Copy`, so that a changed one is written in place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sitting {
+    /// The session's public id.
+    pub session: SessionId,
+    /// The life of the server's process when it was seated.
+    pub incarnation: IncarnationTag,
+    /// When the last client start or end was (R1).
+    pub stamp: Stamp,
+    /// How often the key has been seated.
+    pub generation: Generation,
+    /// When it was last seen; a max-field (R18).
+    pub seen: Seen,
+    /// Where it sits.
+    pub server: ServerIx,
+    /// The director that decided.
+    pub writer: WriterIx,
+    /// Seated or ended.
+    pub life: Life,
+    /// The key was minted by a director.
+    pub minted: bool,
+}
+
+impl Sitting {
+    /// What an entry says; gives numbers to names at first sight.
+    ///
+    /// # Errors
+    /// When there is no number left for a name.
+    pub fn of(entry: &SeatEntry, names: &Names) -> Result<Self, Full> {
+        Ok(Self {
+            session: entry.session,
+            incarnation: entry.incarnation,
+            stamp: entry.stamp,
+            generation: entry.generation,
+            seen: Seen::at(entry.seen),
+            server: names.server(&entry.server)?,
+            writer: names.writer(&entry.writer)?,
+            life: entry.life,
+            minted: entry.minted,
+        })
+    }
+
+    /// The server that it counts at: a tombstone counts nowhere.
+    #[must_use]
+    pub fn live_at(&self) -> Option<ServerIx> {
+        (self.life == Life::Live).then_some(self.server)
+    }
+
+    /// When it is forgotten (R18).
+    #[must_use]
+    pub fn expires(&self, ttl: Duration) -> Time {
+        expires(self.life, self.stamp, self.seen, ttl)
+    }
+}
+
+/// One seat or tombstone in the table.
+#[derive(Debug, Clone)]
+pub struct Record {
+    text: KeyText,
+    pub(super) sitting: Sitting,
+    /// Neighbours in the list of the server's live seats.
+    pub(super) prev: u32,
+    pub(super) next: u32,
+    pool: PoolIx,
+    /// The session is part of the map's key (R10).
+    by_session: bool,
+}
+
+impl Record {
+    pub(super) fn new(key: &SeatKey<'_>, sitting: Sitting) -> Self {
+        Self {
+            text: KeyText::new(key.text),
+            sitting,
+            prev: NONE,
+            next: NONE,
+            pool: key.pool,
+            by_session: key.session.is_some(),
+        }
+    }
+
+    /// What it says but its key.
+    #[must_use]
+    pub fn sitting(&self) -> &Sitting {
+        &self.sitting
+    }
+
+    /// The pool.
+    #[must_use]
+    pub fn pool(&self) -> PoolIx {
+        self.pool
+    }
+
+    /// The key as text. It may be an agent's id: never log it in clear above debug.
+    #[must_use]
+    pub fn key_text(&self) -> &str {
+        self.text.as_str()
+    }
+
+    /// The entry with names, for the journal, a peer, or a reader who does not have the key at hand.
+    #[must_use]
+    pub fn entry(&self, names: &Names) -> SeatEntry {
+        self.entry_for(Key::trusted(self.text.as_str()), names)
+    }
+
+    /// The entry with names, with the caller's copy of the key: allocates nothing.
+    #[must_use]
+    pub fn entry_for(&self, key: Key, names: &Names) -> SeatEntry {
+        let book = names.book();
+        let sitting = &self.sitting;
+        SeatEntry {
+            pool: book.pool(self.pool).clone(),
+            key,
+            session: sitting.session,
+            server: book.server(sitting.server).clone(),
+            incarnation: sitting.incarnation,
+            generation: sitting.generation,
+            stamp: sitting.stamp,
+            writer: book.writer(sitting.writer).clone(),
+            life: sitting.life,
+            seen: sitting.seen.time(),
+            minted: sitting.minted,
+        }
+    }
+
+    pub(super) fn is_of(&self, key: &SeatKey<'_>) -> bool {
+        self.pool == key.pool
+            && self.text.as_bytes() == key.text.as_bytes()
+            && match key.session {
+                Some(session) => self.by_session && self.sitting.session == session,
+                None => !self.by_session,
+            }
+    }
+
+    /// Its place in the map.
+    pub(super) fn key(&self, seed: u64) -> SeatKey<'_> {
+        SeatKey::new(seed, self.pool, self.text.as_str(), self.by_session.then_some(self.sitting.session))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::slab::Slot;
+    use super::*;
+    use crate::ids::{DirectorName, PoolName, ServerName};
+
+    #[test]
+    fn a_seat_takes_at_most_104_bytes_in_its_slot() {
+        assert!(size_of::<Record>() <= 104, "{}", size_of::<Record>());
+        assert!(size_of::<Slot<Record>>() <= 104, "{}", size_of::<Slot<Record>>());
+    }
+
+    #[test]
+    fn an_entry_reads_back_with_whole_seconds() {
+        let names = Names::default();
+        for key in ["a".to_owned(), "k".repeat(128)] {
+            let entry = SeatEntry {
+                pool: PoolName::parse("agents").unwrap(),
+                key: Key::parse(&key).unwrap(),
+                session: SessionId([3; 16]),
+                server: ServerName::parse("ua1").unwrap(),
+                incarnation: IncarnationTag::from_bits(77),
+                generation: Generation::FIRST,
+                stamp: Stamp::at(Time(123_456)),
+                writer: DirectorName::parse("d1").unwrap(),
+                life: Life::Live,
+                seen: Time(123_456),
+                minted: true,
+            };
+            let pool = names.pool(&entry.pool).unwrap();
+            let record = Record::new(&SeatKey::new(1, pool, &key, None), Sitting::of(&entry, &names).unwrap());
+            assert_eq!(record.entry(&names), SeatEntry { seen: Time(123_000), ..entry });
+        }
+    }
+}

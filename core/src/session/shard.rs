@@ -1,0 +1,384 @@
+//! One part of the table, under one lock: records, their index, the list of each server's live seats, and agent states.
+//!
+//! Every change goes through one place, `write`, which keeps index, list and dirty bit right together.
+
+use std::time::Duration;
+
+use hashbrown::HashTable;
+
+use super::Full;
+use super::merge::{Rank, rank};
+use super::names::{Names, PoolIx, ServerIx};
+use super::record::{Record, SeatKey, Seen, Sitting};
+use super::slab::{NONE, Slab};
+use super::state::{StateMerged, StateRecord};
+use crate::clock::Time;
+use crate::entry::{SeatEntry, StateEntry};
+
+/// Where a key's live seat was and is, for the counters by server. Tombstones are nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[must_use = "the counters by server live by it"]
+pub struct Change {
+    /// The server whose live seat went.
+    pub before: Option<ServerIx>,
+    /// The server that has the live seat now.
+    pub after: Option<ServerIx>,
+}
+
+/// What merging a seat did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "the counters by server live by it"]
+pub enum Merged {
+    /// The key had no record.
+    New(Change),
+    /// It was the higher one (R1).
+    Replaced(Change),
+    /// The known one is higher or the same, but was seen later than we knew.
+    Seen,
+    /// Nothing new.
+    Kept,
+}
+
+impl Merged {
+    /// Where the live seat was and is; nothing for [`Merged::Seen`] and [`Merged::Kept`].
+    pub fn change(self) -> Change {
+        match self {
+            Self::New(change) | Self::Replaced(change) => change,
+            Self::Seen | Self::Kept => Change::default(),
+        }
+    }
+}
+
+/// Whether a change must still be written down and handed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// Yes: the usual case.
+    Dirty,
+    /// No: it comes from the journal.
+    Clean,
+}
+
+/// Something that changed since it was last handed out.
+#[derive(Debug)]
+pub enum Dirty<'a> {
+    /// A seat or its tombstone.
+    Seat(&'a Record),
+    /// An agent state.
+    State(&'a StateRecord),
+}
+
+/// What one step of the sweeper did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Swept {
+    /// Seats and tombstones forgotten.
+    pub records: usize,
+    /// Agent states forgotten.
+    pub states: usize,
+    /// The shard's end was reached; the next step begins anew.
+    pub round_done: bool,
+}
+
+/// One part of the table.
+#[derive(Debug)]
+pub struct Shard {
+    seed: u64,
+    limit: usize,
+    records: Slab<Record>,
+    index: HashTable<u32>,
+    /// First live seat by server number; [`NONE`] where there is none.
+    heads: Vec<u32>,
+    states: Slab<StateRecord>,
+    state_index: HashTable<u32>,
+    sweep_at: u32,
+    sweep_states_at: u32,
+}
+
+impl Shard {
+    pub(super) fn new(seed: u64, limit: usize) -> Self {
+        Self {
+            seed,
+            limit,
+            records: Slab::new(),
+            index: HashTable::new(),
+            heads: Vec::new(),
+            states: Slab::new(),
+            state_index: HashTable::new(),
+            sweep_at: 0,
+            sweep_states_at: 0,
+        }
+    }
+
+    /// The record of a key, seat or tombstone. Allocates nothing.
+    #[must_use]
+    pub fn find(&self, key: &SeatKey<'_>) -> Option<&Record> {
+        self.slot(key).and_then(|number| self.records.get(number))
+    }
+
+    /// Writes the own decision about a key, in place of whatever is there. The caller has looked, and stamps by R2.
+    ///
+    /// # Errors
+    /// [`Full::Records`] when the key is new and the table full.
+    pub fn put(&mut self, key: &SeatKey<'_>, sitting: Sitting) -> Result<Change, Full> {
+        self.write(key, sitting, Mark::Dirty)
+    }
+
+    /// Merges an admitted entry of this key (R1, R2). Allocates nothing when it changes nothing.
+    ///
+    /// # Errors
+    /// [`Full`] when the key is new and the table full, or a name finds no number.
+    pub fn merge(&mut self, key: &SeatKey<'_>, entry: &SeatEntry, names: &Names, mark: Mark) -> Result<Merged, Full> {
+        let Some(known) = self.find(key) else {
+            return self.write(key, Sitting::of(entry, names)?, mark).map(Merged::New);
+        };
+        let known = *known.sitting();
+        let seen = known.seen.max(Seen::at(entry.seen));
+        if rank(entry) > Rank::of(&known, &names.book()) {
+            let sitting = Sitting { seen, ..Sitting::of(entry, names)? };
+            return self.write(key, sitting, mark).map(Merged::Replaced);
+        }
+        if seen == known.seen {
+            return Ok(Merged::Kept);
+        }
+        self.write(key, Sitting { seen, ..known }, mark).map(|_| Merged::Seen)
+    }
+
+    /// Notes that a key was seen, when that is at least `step` later than known (R18: TTL/8). Says whether it changed.
+    pub fn touch_seen(&mut self, key: &SeatKey<'_>, seen: Time, step: Duration) -> bool {
+        let Some(number) = self.slot(key) else { return false };
+        let Some(record) = self.records.get_mut(number) else { return false };
+        let seen = Seen::at(seen);
+        if seen <= record.sitting.seen || seen.time() < record.sitting.seen.time() + step {
+            return false;
+        }
+        record.sitting.seen = seen;
+        self.records.mark(number);
+        true
+    }
+
+    /// Forgets a key without a trace: nothing is handed on. An end is a tombstone, not this.
+    pub fn remove(&mut self, key: &SeatKey<'_>) -> Option<Record> {
+        self.slot(key).and_then(|number| self.forget(number))
+    }
+
+    /// The agent state of a key.
+    #[must_use]
+    pub fn state(&self, key: &SeatKey<'_>) -> Option<&StateRecord> {
+        self.state_slot(key).and_then(|number| self.states.get(number))
+    }
+
+    /// Merges an agent state (R9).
+    ///
+    /// # Errors
+    /// [`Full`] when it is longer than 4 KiB, there are too many, or the writer's name finds no number.
+    pub fn merge_state(
+        &mut self,
+        key: &SeatKey<'_>,
+        entry: &StateEntry,
+        names: &Names,
+        mark: Mark,
+    ) -> Result<StateMerged, Full> {
+        let known = self.state_slot(key);
+        if known.and_then(|number| self.states.get(number)).is_some_and(|old| old.order(entry, &names.book()).is_ge()) {
+            return Ok(StateMerged::Kept);
+        }
+        let state = StateRecord::new(key, entry, names)?;
+        let (number, merged) = if let Some(number) = known {
+            if let Some(old) = self.states.get_mut(number) {
+                *old = state;
+            }
+            (number, StateMerged::Replaced)
+        } else {
+            let number = self.states.insert(state, self.limit).ok_or(Full::States)?;
+            let (states, seed) = (&self.states, self.seed);
+            let hash_of = |number: &u32| states.get(*number).map_or(0, |state| state.key(seed).hash);
+            self.state_index.insert_unique(key.hash, number, hash_of);
+            (number, StateMerged::New)
+        };
+        if mark == Mark::Dirty {
+            self.states.mark(number);
+        }
+        Ok(merged)
+    }
+
+    /// Hands out what changed since it was last handed out, at most `limit` of each kind; says whether there is more.
+    ///
+    /// Repeated changes of one key are one. What has been forgotten in the meantime needs no entry.
+    pub fn drain_dirty(&mut self, limit: usize, sink: &mut dyn FnMut(Dirty<'_>)) -> bool {
+        self.records.drain_dirty(limit, |record| sink(Dirty::Seat(record)));
+        self.states.drain_dirty(limit, |state| sink(Dirty::State(state)));
+        self.records.dirty() + self.states.dirty() > 0
+    }
+
+    /// Looks at the next `budget` slots of each kind and forgets what has expired (R18). `removed` gets each record that goes,
+    /// for the counters by server.
+    pub fn expire(
+        &mut self,
+        now: Time,
+        ttl_of: &dyn Fn(PoolIx) -> Duration,
+        budget: u32,
+        removed: &mut dyn FnMut(&Record),
+    ) -> Swept {
+        let mut swept = Swept::default();
+        let end = self.records.end().min(self.sweep_at.saturating_add(budget));
+        for number in self.sweep_at..end {
+            let over = |record: &Record| record.sitting.expires(ttl_of(record.pool())) <= now;
+            if self.records.get(number).is_some_and(over)
+                && let Some(record) = self.forget(number)
+            {
+                removed(&record);
+                swept.records += 1;
+            }
+        }
+        self.sweep_at = end;
+        let end = self.states.end().min(self.sweep_states_at.saturating_add(budget));
+        for number in self.sweep_states_at..end {
+            if self.states.get(number).is_some_and(|state| self.state_is_over(state, now, ttl_of)) {
+                self.forget_state(number);
+                swept.states += 1;
+            }
+        }
+        self.sweep_states_at = end;
+        if self.sweep_at >= self.records.end() && self.sweep_states_at >= self.states.end() {
+            (self.sweep_at, self.sweep_states_at) = (0, 0);
+            swept.round_done = true;
+        }
+        swept
+    }
+
+    /// Seats and tombstones.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.records.used()
+    }
+
+    /// Whether there is neither seat nor tombstone.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Agent states.
+    #[must_use]
+    pub fn states(&self) -> usize {
+        self.states.used()
+    }
+
+    /// Live seats of a server, the last seated first.
+    pub fn by_server(&self, server: ServerIx) -> impl Iterator<Item = &Record> {
+        let first = self.heads.get(server.index()).copied().unwrap_or(NONE);
+        let first = self.records.get(first);
+        std::iter::successors(first, |record| self.records.get(record.next))
+    }
+
+    /// Up to `limit` records from slot `from` on, each with its slot. A record keeps its slot as long as it is there.
+    pub(super) fn page(&self, from: u32, limit: usize) -> impl Iterator<Item = (u32, &Record)> {
+        (from..self.records.end()).filter_map(|number| Some((number, self.records.get(number)?))).take(limit)
+    }
+
+    /// Agent states, as [`Self::page`].
+    pub(super) fn state_page(&self) -> impl Iterator<Item = &StateRecord> {
+        (0..self.states.end()).filter_map(|number| self.states.get(number))
+    }
+
+    fn slot(&self, key: &SeatKey<'_>) -> Option<u32> {
+        let same = |number: &u32| self.records.get(*number).is_some_and(|record| record.is_of(key));
+        self.index.find(key.hash, same).copied()
+    }
+
+    fn state_slot(&self, key: &SeatKey<'_>) -> Option<u32> {
+        let same = |number: &u32| self.states.get(*number).is_some_and(|state| state.is_of(key));
+        self.state_index.find(key.hash, same).copied()
+    }
+
+    fn write(&mut self, key: &SeatKey<'_>, mut sitting: Sitting, mark: Mark) -> Result<Change, Full> {
+        // Where the session is part of the key, the two cannot differ.
+        sitting.session = key.session.unwrap_or(sitting.session);
+        let after = sitting.live_at();
+        let (number, before) = match self.slot(key) {
+            Some(number) => {
+                let Some(record) = self.records.get_mut(number) else { return Err(Full::Records) };
+                let before = record.sitting.live_at();
+                if record.sitting == sitting {
+                    return Ok(Change { before, after });
+                }
+                if before != after {
+                    self.unlink(number);
+                }
+                if let Some(record) = self.records.get_mut(number) {
+                    record.sitting = sitting;
+                }
+                (number, before)
+            }
+            None => (self.insert(key, sitting)?, None),
+        };
+        if before != after {
+            self.link(number);
+        }
+        if mark == Mark::Dirty {
+            self.records.mark(number);
+        }
+        Ok(Change { before, after })
+    }
+
+    fn insert(&mut self, key: &SeatKey<'_>, sitting: Sitting) -> Result<u32, Full> {
+        let number = self.records.insert(Record::new(key, sitting), self.limit).ok_or(Full::Records)?;
+        let (records, seed) = (&self.records, self.seed);
+        let hash_of = |number: &u32| records.get(*number).map_or(0, |record| record.key(seed).hash);
+        self.index.insert_unique(key.hash, number, hash_of);
+        Ok(number)
+    }
+
+    fn forget(&mut self, number: u32) -> Option<Record> {
+        let hash = self.records.get(number)?.key(self.seed).hash;
+        self.unlink(number);
+        if let Ok(entry) = self.index.find_entry(hash, |other| *other == number) {
+            entry.remove();
+        }
+        self.records.remove(number)
+    }
+
+    fn forget_state(&mut self, number: u32) {
+        let Some(hash) = self.states.get(number).map(|state| state.key(self.seed).hash) else { return };
+        if let Ok(entry) = self.state_index.find_entry(hash, |other| *other == number) {
+            entry.remove();
+        }
+        self.states.remove(number);
+    }
+
+    /// A state outlives a lost seat by its own TTL, and never goes while a live seat has its key.
+    fn state_is_over(&self, state: &StateRecord, now: Time, ttl_of: &dyn Fn(PoolIx) -> Duration) -> bool {
+        state.expires(ttl_of(state.pool())) <= now
+            && self.find(&state.key(self.seed)).is_none_or(|record| record.sitting.live_at().is_none())
+    }
+
+    /// Puts a live seat at the head of its server's list.
+    fn link(&mut self, number: u32) {
+        let Some(server) = self.records.get(number).and_then(|record| record.sitting.live_at()) else { return };
+        if self.heads.len() <= server.index() {
+            self.heads.resize(server.index() + 1, NONE);
+        }
+        let next = std::mem::replace(&mut self.heads[server.index()], number);
+        if let Some(neighbour) = self.records.get_mut(next) {
+            neighbour.prev = number;
+        }
+        if let Some(record) = self.records.get_mut(number) {
+            (record.prev, record.next) = (NONE, next);
+        }
+    }
+
+    /// Takes a live seat out of its server's list.
+    fn unlink(&mut self, number: u32) {
+        let Some(record) = self.records.get_mut(number) else { return };
+        let Some(server) = record.sitting.live_at() else { return };
+        let (prev, next) = (record.prev, record.next);
+        (record.prev, record.next) = (NONE, NONE);
+        if let Some(neighbour) = self.records.get_mut(next) {
+            neighbour.prev = prev;
+        }
+        if let Some(neighbour) = self.records.get_mut(prev) {
+            neighbour.next = next;
+        } else if let Some(head) = self.heads.get_mut(server.index()) {
+            *head = next;
+        }
+    }
+}

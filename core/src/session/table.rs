@@ -1,0 +1,242 @@
+//! All shards: finds the one of a key, and walks them one by one for whoever needs everything.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
+
+use super::names::{Names, PoolIx, ServerIx};
+use super::record::{Record, SeatKey};
+use super::shard::{Dirty, Shard, Swept};
+use crate::clock::Time;
+use crate::entry::{Entry, SeatEntry};
+use crate::ids::{Key, SessionId};
+
+/// Records that a walk looks at before it lets go of a shard's lock: some ten microseconds.
+const STEP: usize = 256;
+
+/// A locked shard. Never hold two.
+pub type ShardGuard<'a> = MutexGuard<'a, Shard>;
+
+/// How large a table may become and how it is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TableOptions {
+    /// Shards; raised to a power of two, at most 4,096.
+    pub shards: u32,
+    /// Seed of the keys' hash: the same seed and inputs give the same table.
+    pub seed: u64,
+    /// Seats and tombstones that it holds at most, up to a quarter more where keys fall unevenly.
+    pub records_max: usize,
+}
+
+impl Default for TableOptions {
+    /// 64 shards keep two threads apart more than 98 times of 100; 16 million records are 2 GB.
+    fn default() -> Self {
+        Self { shards: 64, seed: 0, records_max: 16_000_000 }
+    }
+}
+
+/// Where a walk through the table goes on. It stays right while the table changes: what is there all the time is met once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cursor(u64);
+
+impl Cursor {
+    /// As a number, for a page's link.
+    #[must_use]
+    pub fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    /// From a number; any number is harmless.
+    #[must_use]
+    pub fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    fn at(shard: usize, slot: u32) -> Self {
+        Self(((shard as u64) << 32) | u64::from(slot))
+    }
+
+    fn shard(self) -> usize {
+        usize::try_from(self.0 >> 32).unwrap_or(usize::MAX)
+    }
+
+    fn slot(self) -> u32 {
+        u32::try_from(self.0 & u64::from(u32::MAX)).unwrap_or(u32::MAX)
+    }
+}
+
+/// The session table.
+#[derive(Debug)]
+pub struct Table {
+    shards: Box<[Mutex<Shard>]>,
+    seed: u64,
+    sweep_at: AtomicU32,
+}
+
+impl Table {
+    /// An empty table.
+    #[must_use]
+    pub fn new(options: TableOptions) -> Self {
+        let shards = options.shards.clamp(1, 4096).next_power_of_two() as usize;
+        let even = options.records_max.div_ceil(shards);
+        let limit = even + even / 4 * usize::from(shards > 1);
+        Self {
+            shards: (0..shards).map(|_| Mutex::new(Shard::new(options.seed, limit))).collect(),
+            seed: options.seed,
+            sweep_at: AtomicU32::new(0),
+        }
+    }
+
+    /// What a key is asked for with. `session` only where the pool says `allow_multiple` (R10).
+    #[must_use]
+    pub fn key<'k>(&self, pool: PoolIx, key: &'k Key, session: Option<SessionId>) -> SeatKey<'k> {
+        SeatKey::new(self.seed, pool, key.as_str(), session)
+    }
+
+    /// Locks the shard of a key.
+    pub fn lock(&self, key: &SeatKey<'_>) -> ShardGuard<'_> {
+        // The index takes the lowest and the highest bits; the shard takes some from the middle.
+        let number = (key.hash >> 32) as usize & (self.shards.len() - 1);
+        self.shards[number].lock()
+    }
+
+    /// How many shards there are.
+    #[must_use]
+    pub fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// Seats and tombstones. Shards are counted one after the other.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().len()).sum()
+    }
+
+    /// Whether there is neither seat nor tombstone.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Agent states.
+    #[must_use]
+    pub fn states(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().states()).sum()
+    }
+
+    /// Hands out every seat, tombstone and agent state that changed since the last call. One caller at a time, or the order of
+    /// one key's changes is lost. `sink` runs under a shard's lock: it must neither wait nor touch the table.
+    pub fn drain_dirty(&self, names: &Names, sink: &mut dyn FnMut(Entry)) {
+        for shard in &self.shards {
+            // A shard that changes faster than it is drained must not keep the others waiting: what it holds now is the bound.
+            let most = {
+                let shard = shard.lock();
+                shard.len().max(shard.states())
+            };
+            for _ in 0..=most / STEP {
+                let more = shard.lock().drain_dirty(STEP, &mut |dirty| {
+                    sink(match dirty {
+                        Dirty::Seat(record) => Entry::Seat(record.entry(names)),
+                        Dirty::State(state) => Entry::State(state.entry(names)),
+                    });
+                });
+                if !more {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// One step of the sweeper: looks at the next `budget` slots of one shard. After [`Table::shards`] steps with
+    /// `round_done`, everything has been looked at once.
+    pub fn expire(
+        &self,
+        now: Time,
+        ttl_of: &dyn Fn(PoolIx) -> Duration,
+        budget: u32,
+        removed: &mut dyn FnMut(&Record),
+    ) -> Swept {
+        let at = self.sweep_at.load(Ordering::Relaxed);
+        let swept = self.shards[at as usize & (self.shards.len() - 1)].lock().expire(now, ttl_of, budget, removed);
+        if swept.round_done {
+            self.sweep_at.store(at.wrapping_add(1), Ordering::Relaxed);
+        }
+        swept
+    }
+
+    /// Up to `limit` seats and tombstones from a cursor on; the cursor to go on with, `None` at the end.
+    pub fn page(&self, from: Cursor, limit: usize, sink: &mut dyn FnMut(&Record)) -> Option<Cursor> {
+        let (mut shard, mut slot) = (from.shard(), from.slot());
+        let mut left = limit.max(1);
+        while shard < self.shards.len() {
+            if left == 0 {
+                return Some(Cursor::at(shard, slot));
+            }
+            let step = left.min(STEP);
+            let mut met = 0;
+            for (number, record) in self.shards[shard].lock().page(slot, step) {
+                sink(record);
+                (met, slot) = (met + 1, number + 1);
+            }
+            left -= met;
+            if met < step {
+                (shard, slot) = (shard + 1, 0);
+            }
+        }
+        None
+    }
+
+    /// All of one shard, agent states included, for a snapshot: `None` when there is no such shard.
+    pub fn snapshot(&self, shard: usize, names: &Names, sink: &mut dyn FnMut(Entry)) -> Option<()> {
+        let mutex = self.shards.get(shard)?;
+        let mut slot = 0;
+        loop {
+            let mut met = 0;
+            for (number, record) in mutex.lock().page(slot, STEP) {
+                sink(Entry::Seat(record.entry(names)));
+                (met, slot) = (met + 1, number + 1);
+            }
+            if met < STEP {
+                break;
+            }
+        }
+        mutex.lock().state_page().for_each(|state| sink(Entry::State(state.entry(names))));
+        Some(())
+    }
+
+    /// The live seats of a server, whole shards from shard `from` on until at least `limit` were met; the shard to go on with.
+    pub fn by_server(
+        &self,
+        server: ServerIx,
+        from: usize,
+        limit: usize,
+        sink: &mut dyn FnMut(&Record),
+    ) -> Option<usize> {
+        let mut met = 0;
+        for (number, shard) in self.shards.iter().enumerate().skip(from) {
+            if met >= limit {
+                return Some(number);
+            }
+            for record in shard.lock().by_server(server) {
+                sink(record);
+                met += 1;
+            }
+        }
+        None
+    }
+
+    /// Looks through the whole table for a session's id: for operators and rare reads, never on the path of a start.
+    #[must_use]
+    pub fn find_session(&self, session: SessionId, names: &Names) -> Option<SeatEntry> {
+        let (mut from, mut found) = (Some(Cursor::default()), None);
+        while let (Some(cursor), None) = (from, &found) {
+            from = self.page(cursor, STEP, &mut |record| {
+                if record.sitting().session == session {
+                    found = Some(record.entry(names));
+                }
+            });
+        }
+        found
+    }
+}
