@@ -95,6 +95,8 @@ pub struct ServerHealth {
     known: Option<State>,
     /// The last confirmed state of this run.
     decided: Option<State>,
+    /// What was remembered before the last fall, for when the fall is taken back.
+    before_fall: Option<BeforeFall>,
     since: Mono,
     order: Option<ServerOrder>,
     latest: Option<LatestReport>,
@@ -104,6 +106,13 @@ pub struct ServerHealth {
     depends: BTreeMap<String, bool>,
     steadiness: Steadiness,
     standing: Standing,
+}
+
+#[derive(Debug, Clone)]
+struct BeforeFall {
+    known: Option<State>,
+    decided: Option<State>,
+    steadiness: Steadiness,
 }
 
 impl ServerHealth {
@@ -117,6 +126,7 @@ impl ServerHealth {
             verdict: Verdict::Unconfirmed { last: None },
             known: None,
             decided: None,
+            before_fall: None,
             since: now.mono,
             order: None,
             latest: None,
@@ -237,7 +247,13 @@ impl ServerHealth {
         changes: &mut Vec<ServerChange>,
     ) {
         let before = self.voter.vote();
-        self.voter.set_silence(silence, forget, &pool.health, now.mono);
+        let taken_back = self.voter.set_silence(silence, forget, &pool.health, now.mono);
+        if let Some(before) = self.before_fall.take_if(|_| taken_back) {
+            // The fall was this director's mistake: neither "last known" nor the hold-down may remember it.
+            self.known = before.known;
+            self.decided = before.decided;
+            self.steadiness = before.steadiness;
+        }
         self.tell_vote(before.as_ref(), changes);
     }
 
@@ -312,6 +328,12 @@ impl ServerHealth {
     }
 
     fn settle(&mut self, state: State, now: Mono) {
+        if state == State::Up {
+            self.before_fall = None;
+        } else if self.decided != Some(State::Down) {
+            let (known, decided, steadiness) = (self.known, self.decided, self.steadiness.clone());
+            self.before_fall = Some(BeforeFall { known, decided, steadiness });
+        }
         match (self.decided, state) {
             (Some(State::Up), State::Down) => self.steadiness.fall(now),
             (Some(State::Down), State::Up) => self.steadiness.rise(true, now),

@@ -214,23 +214,31 @@ impl Voter {
     /// one after the other, so the first ones fall before enough are silent to raise the suspicion. When it counts again,
     /// because the share went down (`forget`), counting starts anew: the way has just come back, and a server that has not had
     /// its turn yet must not fall for what the way did. Otherwise the failures so far count at once.
-    pub fn set_silence(&mut self, silence: Silence, forget: bool, settings: &HealthSettings, now: Mono) {
+    /// Says whether a fall was taken back.
+    pub fn set_silence(&mut self, silence: Silence, forget: bool, settings: &HealthSettings, now: Mono) -> bool {
         if silence == self.silence {
-            return;
+            return false;
         }
         self.silence = silence;
         match (silence, self.silent) {
-            (_, None) => {}
+            (_, None) => false,
             (Silence::Excused, Some(run)) => {
-                if now.since(run.since) <= vote_lasts(settings, self.site) {
+                let recent = now.since(run.since) <= vote_lasts(settings, self.site);
+                let fell = recent && self.opinion == Opinion::Down && run.before != Opinion::Down;
+                if fell {
                     self.opinion = run.before;
                 }
+                fell
             }
-            (Silence::Counts, Some(_)) if forget => {
-                self.failures = 0;
-                self.silent = None;
+            (Silence::Counts, Some(_)) => {
+                if forget {
+                    self.failures = 0;
+                    self.silent = None;
+                } else {
+                    self.settle(settings);
+                }
+                false
             }
-            (Silence::Counts, Some(_)) => self.settle(settings),
         }
     }
 

@@ -27,6 +27,9 @@ pub enum Change {
 pub struct Watch {
     servers: BTreeMap<ServerName, Watched>,
     observers: BTreeMap<PoolName, Observer>,
+    /// No later than the first moment at which time alone changes something. Looks mostly put that off, so it is kept as a lower
+    /// bound and made exact by the timeout: no input has to walk over all servers.
+    deadline: Option<Mono>,
 }
 
 #[derive(Debug, Clone)]
@@ -83,14 +86,17 @@ impl Watch {
 
     /// One look at one server. Unknown servers (a look that outlived a reload) are ignored.
     pub fn look(&mut self, server: &ServerName, look: &Look, settings: &Settings, now: Now) -> Vec<Change> {
-        let silent = |watch: &Self| watch.server(server).map(|health| health.voter().is_silent());
-        let before = silent(self);
-        let mut changes =
-            self.with(server, settings, now, |health, pool, changes| health.look(look, pool, now, changes));
-        let suspects = self.observers.values().any(|observer| observer.suspicion().is_some());
-        if before != silent(self) || suspects {
+        let mut changes = Vec::new();
+        let Some((watched, pool)) = self.find(server, settings) else { return changes };
+        let was_silent = watched.health.voter().is_silent();
+        let mut found = Vec::new();
+        watched.health.look(look, pool, now, &mut found);
+        let turned = watched.health.voter().is_silent() != was_silent;
+        // The observer first: the look that makes enough silent must not fell a server by the way.
+        if turned || self.observers.values().any(|observer| observer.suspicion().is_some()) {
             self.weigh(settings, now, &mut changes);
         }
+        self.refresh(server, settings, now, found, &mut changes);
         changes
     }
 
@@ -124,24 +130,20 @@ impl Watch {
     /// Lets time pass. Early, late or twice is harmless.
     pub fn handle_timeout(&mut self, settings: &Settings, now: Now) -> Vec<Change> {
         let mut changes = Vec::new();
+        self.deadline = None;
         self.weigh(settings, now, &mut changes);
         for watched in self.servers.values_mut() {
             let Some(pool) = settings.pools.get(&watched.pool) else { continue };
-            watched.refresh(settings, pool, now, Vec::new(), &mut changes);
+            let deadline = watched.refresh(settings, pool, now, Vec::new(), &mut changes);
+            self.deadline = earlier(self.deadline, deadline);
         }
         changes
     }
 
-    /// When [`Self::handle_timeout`] may change something.
+    /// When [`Self::handle_timeout`] may change something: never too late, perhaps too early. A call at that time moves it on.
     #[must_use]
-    pub fn next_deadline(&self, settings: &Settings, now: Now) -> Option<Mono> {
-        let servers = self.servers.values().filter_map(|watched| {
-            settings.pools.get(&watched.pool).and_then(|pool| watched.health.next_deadline(pool, now))
-        });
-        let observers = self.observers.iter().filter_map(|(name, observer)| {
-            settings.pools.get(name).and_then(|pool| observer.deadline(pool.failover.after)).filter(|at| *at > now.mono)
-        });
-        servers.chain(observers).min()
+    pub fn next_deadline(&self) -> Option<Mono> {
+        self.deadline
     }
 
     /// How long after the start of the last look the next one is due.
@@ -168,6 +170,11 @@ impl Watch {
         self.observers.get(pool).and_then(Observer::suspicion)
     }
 
+    fn find<'a>(&mut self, server: &ServerName, settings: &'a Settings) -> Option<(&mut Watched, &'a PoolSettings)> {
+        let watched = self.servers.get_mut(server)?;
+        settings.pools.get(&watched.pool).map(|pool| (watched, pool))
+    }
+
     fn with(
         &mut self,
         server: &ServerName,
@@ -176,12 +183,25 @@ impl Watch {
         act: impl FnOnce(&mut ServerHealth, &PoolSettings, &mut Vec<ServerChange>),
     ) -> Vec<Change> {
         let mut changes = Vec::new();
-        let Some(watched) = self.servers.get_mut(server) else { return changes };
-        let Some(pool) = settings.pools.get(&watched.pool) else { return changes };
-        let mut found = Vec::new();
-        act(&mut watched.health, pool, &mut found);
-        watched.refresh(settings, pool, now, found, &mut changes);
+        if let Some((watched, pool)) = self.find(server, settings) {
+            let mut found = Vec::new();
+            act(&mut watched.health, pool, &mut found);
+            self.refresh(server, settings, now, found, &mut changes);
+        }
         changes
+    }
+
+    fn refresh(
+        &mut self,
+        server: &ServerName,
+        settings: &Settings,
+        now: Now,
+        found: Vec<ServerChange>,
+        changes: &mut Vec<Change>,
+    ) {
+        let Some((watched, pool)) = self.find(server, settings) else { return };
+        let deadline = watched.refresh(settings, pool, now, found, changes);
+        self.deadline = earlier(self.deadline, deadline);
     }
 
     /// Asks each pool's observer whether silence counts, and tells the pool's servers when that changed.
@@ -190,15 +210,16 @@ impl Watch {
         for (name, observer) in &mut self.observers {
             let Some(pool) = settings.pools.get(name) else { continue };
             let after = pool.failover.after;
-            let Some(turn) = observer.weigh(&hearing, pool.health.suspect_above_percent, after, now.mono) else {
-                continue;
-            };
+            let turn = observer.weigh(&hearing, pool.health.suspect_above_percent, after, now.mono);
+            self.deadline = earlier(self.deadline, observer.deadline(after));
+            let Some(turn) = turn else { continue };
             changes.push(Change::Observer(name.clone(), turn));
             for watched in self.servers.values_mut().filter(|it| it.pool == *name) {
                 let mut found = Vec::new();
                 let forget = turn == Turn::Trusted;
                 watched.health.set_silence(observer.silence(), forget, pool, now, &mut found);
-                watched.refresh(settings, pool, now, found, changes);
+                let deadline = watched.refresh(settings, pool, now, found, changes);
+                self.deadline = earlier(self.deadline, deadline);
             }
         }
     }
@@ -218,6 +239,7 @@ impl Watch {
 }
 
 impl Watched {
+    /// Brings the server up to date; returns when time alone may change it next.
     fn refresh(
         &mut self,
         settings: &Settings,
@@ -225,9 +247,14 @@ impl Watched {
         now: Now,
         mut found: Vec<ServerChange>,
         changes: &mut Vec<Change>,
-    ) {
+    ) -> Option<Mono> {
         self.health.refresh(&settings.director, pool, now, &mut found);
         let name = self.health.name();
         changes.extend(found.into_iter().map(|change| Change::Server(name.clone(), change)));
+        self.health.next_deadline(pool, now)
     }
+}
+
+fn earlier(a: Option<Mono>, b: Option<Mono>) -> Option<Mono> {
+    a.into_iter().chain(b).min()
 }
