@@ -19,6 +19,11 @@ mod slab;
 mod state;
 mod table;
 
+#[cfg(test)]
+mod laws;
+#[cfg(test)]
+mod model;
+
 pub use merge::{Dropped, Rank, STAMP_AHEAD_MAX, TOMBSTONE_EXTRA, admit, expires, merge, rank};
 pub use names::{Book, Names, PoolIx, ServerIx, WriterIx};
 pub use record::{Record, SeatKey, Seen, Sitting};

@@ -209,6 +209,16 @@ mod tests {
     }
 
     #[test]
+    fn a_remembered_seat_takes_at_most_120_bytes_all_in() {
+        // An index slot and its control byte, just after the index has doubled: 7 of 16 buckets are in use. And one dirty bit.
+        let index = (size_of::<u32>() + 1) as f64 * 16.0 / 7.0;
+        let all = size_of::<Slot<Record>>() as f64 + index + 0.125;
+        assert!(all <= 120.0, "{all}");
+        let uuid = "0f8fad5b-d9cb-469f-a165-70867728950e";
+        assert!(matches!(KeyText::new(uuid), KeyText::Short { .. }));
+    }
+
+    #[test]
     fn an_entry_reads_back_with_whole_seconds() {
         let names = Names::default();
         for key in ["a".to_owned(), "k".repeat(128)] {

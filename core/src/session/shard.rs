@@ -114,7 +114,8 @@ impl Shard {
         self.slot(key).and_then(|number| self.records.get(number))
     }
 
-    /// Writes the own decision about a key, in place of whatever is there. The caller has looked, and stamps by R2.
+    /// Writes the own decision about a key, in place of whatever is there. The caller has looked under this lock, and stamps
+    /// by R2: above what it replaces, or the table of a peer would differ. `seen` never goes back.
     ///
     /// # Errors
     /// [`Full::Records`] when the key is new and the table full.
@@ -131,12 +132,11 @@ impl Shard {
             return self.write(key, Sitting::of(entry, names)?, mark).map(Merged::New);
         };
         let known = *known.sitting();
-        let seen = known.seen.max(Seen::at(entry.seen));
         if rank(entry) > Rank::of(&known, &names.book()) {
-            let sitting = Sitting { seen, ..Sitting::of(entry, names)? };
-            return self.write(key, sitting, mark).map(Merged::Replaced);
+            return self.write(key, Sitting::of(entry, names)?, mark).map(Merged::Replaced);
         }
-        if seen == known.seen {
+        let seen = Seen::at(entry.seen);
+        if seen <= known.seen {
             return Ok(Merged::Kept);
         }
         self.write(key, Sitting { seen, ..known }, mark).map(|_| Merged::Seen)
@@ -296,8 +296,10 @@ impl Shard {
         let after = sitting.live_at();
         let (number, before) = match self.slot(key) {
             Some(number) => {
-                let Some(record) = self.records.get_mut(number) else { return Err(Full::Records) };
+                let Some(record) = self.records.get(number) else { return Err(Full::Records) };
+                debug_assert!(record.sitting.stamp <= sitting.stamp, "a writer stamps above what it replaces (R2)");
                 let before = record.sitting.live_at();
+                sitting.seen = sitting.seen.max(record.sitting.seen);
                 if record.sitting == sitting {
                     return Ok(Change { before, after });
                 }
