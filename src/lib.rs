@@ -1,7 +1,10 @@
 //! maitred
 
 pub mod actors;
+pub mod certificates;
+pub mod clock;
 pub mod config;
 pub mod credentials;
 pub mod http;
 pub mod probe;
+pub mod tls;

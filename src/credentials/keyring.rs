@@ -25,7 +25,7 @@ pub const KEYS_MAX: usize = 64;
 /// Bytes of a key.
 pub const SECRET_BYTES: usize = 32;
 
-/// A key's name in the file. Not secret, but of no use to a client: cookies carry [`KeyTag`]s.
+/// A key's name in the file. Not secret, but of no use to a client: cookies carry a tag that is derived from the key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(String);
 
