@@ -11,6 +11,8 @@ mod observer;
 mod standing;
 mod status;
 mod steady;
+#[cfg(test)]
+mod testing;
 mod verdict;
 mod vote;
 mod watch;

@@ -32,6 +32,8 @@ pub struct Suspicion {
     pub silent: u32,
     /// Servers of the own site.
     pub servers: u32,
+    /// Since when something answers all the same, without a moment at which nothing did.
+    pub answering: Option<Mono>,
     /// It is over although as many are silent: others kept answering, so the silence is theirs.
     pub lifted: bool,
 }
@@ -62,11 +64,12 @@ impl Observer {
             return self.suspicion.take().map(|_| Turn::Trusted);
         }
         let Some(known) = self.suspicion else {
-            self.suspicion = Some(Suspicion { since: now, silent, servers, lifted: false });
+            let answering = answered.map(|_| now);
+            self.suspicion = Some(Suspicion { since: now, silent, servers, answering, lifted: false });
             return Some(Turn::Suspected);
         };
-        let mut next = Suspicion { silent, servers, ..known };
-        let over = known.since + after;
+        let answering = answered.map(|_| known.answering.unwrap_or(now));
+        let mut next = Suspicion { silent, servers, answering, ..known };
         let turn = if known.lifted {
             // Now nothing answers at all any more: that is a new suspicion.
             let alone = silent >= SILENT_MIN && answered.is_none();
@@ -75,7 +78,10 @@ impl Observer {
             }
             alone.then_some(Turn::Suspected)
         } else {
-            next.lifted = answered.is_some_and(|at| at >= over) || (silent < SILENT_MIN && now >= over);
+            // The delay runs from the first answer, so that a way that comes back after hours is given its time; and the answer
+            // that ends it must be a fresh one, so that the last words before a cut end nothing.
+            let others = answered.zip(answering).is_some_and(|(at, first)| at >= first + after);
+            next.lifted = others || (silent < SILENT_MIN && now >= known.since + after);
             next.lifted.then_some(Turn::Lifted)
         };
         self.suspicion = Some(next);
@@ -101,5 +107,86 @@ impl Observer {
     #[must_use]
     pub fn deadline(&self, after: Duration) -> Option<Mono> {
         self.suspicion.filter(|known| !known.lifted && known.silent < SILENT_MIN).map(|known| known.since + after)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AFTER: Duration = Duration::from_secs(15);
+
+    fn weigh(observer: &mut Observer, silent: u32, servers: u32, answered: Option<u64>, at: u64) -> Option<Turn> {
+        let hearing = Hearing { servers, silent, answered: answered.map(|second| Mono(second * 1000)) };
+        observer.weigh(&hearing, 50, AFTER, Mono(at * 1000))
+    }
+
+    #[test]
+    fn only_more_than_the_share_raises_the_suspicion() {
+        for (silent, servers, turn) in [
+            (0, 0, None),
+            (0, 3, None),
+            (1, 2, None),
+            (2, 4, None),
+            (2, 3, Some(Turn::Suspected)),
+            (3, 3, Some(Turn::Suspected)),
+            (1, 1, Some(Turn::Suspected)),
+        ] {
+            assert_eq!(weigh(&mut Observer::default(), silent, servers, None, 0), turn, "{silent} of {servers}");
+        }
+    }
+
+    #[test]
+    fn it_is_lifted_by_an_answer_that_came_after_the_delay_not_by_an_old_one() {
+        let mut observer = Observer::default();
+        assert_eq!(weigh(&mut observer, 2, 3, Some(0), 1), Some(Turn::Suspected));
+        assert_eq!(weigh(&mut observer, 2, 3, Some(15), 15), None);
+        assert_eq!(weigh(&mut observer, 2, 3, Some(15), 100), None, "the answer is older than the delay");
+        assert_eq!(observer.silence(), Silence::Excused);
+        assert_eq!(weigh(&mut observer, 2, 3, Some(16), 101), Some(Turn::Lifted));
+        assert_eq!(observer.silence(), Silence::Counts);
+        assert_eq!(weigh(&mut observer, 2, 3, Some(17), 102), None);
+    }
+
+    #[test]
+    fn the_first_answer_after_a_long_cut_lifts_nothing() {
+        let mut observer = Observer::default();
+        weigh(&mut observer, 3, 3, None, 0);
+        assert_eq!(weigh(&mut observer, 2, 3, Some(100), 100), None);
+        assert_eq!(weigh(&mut observer, 2, 3, Some(114), 114), None);
+        assert_eq!(weigh(&mut observer, 3, 3, None, 114), None, "nothing answers: the delay starts anew");
+        assert_eq!(weigh(&mut observer, 2, 3, Some(120), 120), None);
+        assert_eq!(weigh(&mut observer, 2, 3, Some(134), 134), None);
+        assert_eq!(weigh(&mut observer, 2, 3, Some(135), 135), Some(Turn::Lifted));
+    }
+
+    #[test]
+    fn nothing_answers_means_suspicion_without_end() {
+        let mut observer = Observer::default();
+        weigh(&mut observer, 2, 2, None, 0);
+        assert_eq!(weigh(&mut observer, 2, 2, None, 86_400), None);
+        assert_eq!(observer.silence(), Silence::Excused);
+        assert_eq!(observer.deadline(AFTER), None);
+    }
+
+    #[test]
+    fn a_single_silent_server_goes_down_after_the_delay_even_alone() {
+        let mut observer = Observer::default();
+        weigh(&mut observer, 1, 1, None, 0);
+        assert_eq!(observer.deadline(AFTER), Some(Mono(15_000)));
+        assert_eq!(weigh(&mut observer, 1, 1, None, 14), None);
+        assert_eq!(weigh(&mut observer, 1, 1, None, 15), Some(Turn::Lifted));
+        assert_eq!(weigh(&mut observer, 1, 1, None, 16), None, "it does not come back by itself");
+    }
+
+    #[test]
+    fn once_lifted_it_returns_when_nothing_answers_any_more() {
+        let mut observer = Observer::default();
+        weigh(&mut observer, 2, 3, Some(0), 0);
+        assert_eq!(weigh(&mut observer, 2, 3, Some(15), 15), Some(Turn::Lifted));
+        assert_eq!(weigh(&mut observer, 3, 3, None, 20), Some(Turn::Suspected));
+        assert_eq!(observer.suspicion().map(|known| known.since), Some(Mono(20_000)));
+        assert_eq!(weigh(&mut observer, 1, 3, Some(21), 21), Some(Turn::Trusted));
+        assert_eq!(observer.suspicion(), None);
     }
 }

@@ -469,3 +469,293 @@ impl ServerHealth {
         &self.steadiness
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{at, bad, good, pool, says, server, site};
+    use super::*;
+    use crate::clock::Stamp;
+    use crate::settings::Settings;
+
+    struct One {
+        settings: Settings,
+        health: ServerHealth,
+    }
+
+    impl One {
+        fn new() -> Self {
+            Self::depending(&[])
+        }
+
+        fn depending(depends: &[(&str, DependencyEffect)]) -> Self {
+            let mut settings = site(1, 0);
+            let pool = settings.pools.get_mut(&pool()).unwrap();
+            pool.depends = depends.iter().map(|(name, effect)| ((*name).to_owned(), *effect)).collect();
+            Self { settings, health: ServerHealth::new(server("e1"), Site::Own, at(0)) }
+        }
+
+        fn pool(&self) -> PoolSettings {
+            self.settings.pools[&pool()].clone()
+        }
+
+        fn look(&mut self, look: &Look, millis: u64) -> Vec<ServerChange> {
+            let (pool, mut changes) = (self.pool(), Vec::new());
+            self.health.look(look, &pool, at(millis), &mut changes);
+            self.health.refresh(&self.settings.director, &pool, at(millis), &mut changes);
+            changes
+        }
+
+        fn input(&mut self, millis: u64) -> Input {
+            let pool = self.pool();
+            self.health.refresh(&self.settings.director, &pool, at(millis), &mut Vec::new());
+            self.health.standing().input
+        }
+
+        fn order(&mut self, word: OperatorWord, deadline: Option<Time>, stamp: u64) -> bool {
+            self.health.order(&ServerOrder {
+                server: server("e1"),
+                word,
+                reason: String::new(),
+                deadline,
+                stamp: Stamp::at(Time(stamp)),
+                writer: self.settings.director.clone(),
+            })
+        }
+
+        fn fall_and_rise(&mut self, from: u64) {
+            for step in 0..3 {
+                self.look(&bad(FailureKind::Refused), from + step);
+            }
+            assert_eq!(self.health.standing().input, Input::Down);
+            self.look(&good(), from + 3);
+            assert_eq!(self.health.standing().input, Input::Down);
+            self.look(&good(), from + 4);
+        }
+    }
+
+    fn report(change: impl FnOnce(&mut Report)) -> Look {
+        let mut report = Report { server: Some(server("e1")), ..Report::default() };
+        change(&mut report);
+        says(report)
+    }
+
+    #[test]
+    fn unknown_is_usable_last_and_the_first_good_look_confirms_with_full_weight() {
+        let mut one = One::new();
+        assert_eq!(one.input(0), Input::Unconfirmed);
+        assert!(one.health.standing().is_placeable());
+        one.look(&good(), 10);
+        assert_eq!(one.health.standing(), Standing { input: Input::Up, weight_step: 16 });
+    }
+
+    #[test]
+    fn the_last_known_state_is_repeated_until_looks_decide() {
+        for (up, input) in [(true, Input::Unconfirmed), (false, Input::LastKnownDown)] {
+            let mut one = One::new();
+            one.health.restore(&LastVerdict { server: server("e1"), up, incarnation: None, time: Time(1) });
+            assert_eq!(one.input(0), input);
+            one.look(&bad(FailureKind::Refused), 1);
+            assert_eq!(one.health.standing().input, input, "one look decides nothing");
+            one.look(&good(), 2);
+            assert_eq!(
+                one.health.standing(),
+                Standing { input: Input::Up, weight_step: 16 },
+                "no slow start at start-up"
+            );
+            one.health.restore(&LastVerdict { server: server("e1"), up: false, incarnation: None, time: Time(1) });
+            assert_eq!(one.input(3), Input::Up, "the journal comes too late");
+        }
+    }
+
+    #[test]
+    fn votes_that_nobody_renews_lapse_to_unconfirmed() {
+        let mut one = One::new();
+        one.look(&good(), 0);
+        let lasts = 9_000;
+        assert_eq!(one.health.next_deadline(&one.pool(), at(0)), Some(Mono(lasts + 1)));
+        assert_eq!(one.input(lasts), Input::Up);
+        assert_eq!(one.input(lasts + 1), Input::Unconfirmed);
+        assert_eq!(*one.health.verdict(), Verdict::Unconfirmed { last: Some(State::Up) });
+    }
+
+    #[test]
+    fn slow_start_after_the_first_fall_and_hold_down_after_the_second() {
+        let mut one = One::new();
+        one.look(&good(), 0);
+        one.fall_and_rise(10);
+        assert_eq!(one.health.standing(), Standing { input: Input::SlowStart, weight_step: 1 });
+        one.fall_and_rise(20);
+        assert_eq!(one.health.standing(), Standing { input: Input::HeldDown, weight_step: 1 });
+        assert!(one.health.standing().is_placeable());
+        let pool = one.pool();
+        for step in (0..30_000).step_by(500) {
+            one.look(&good(), 24 + step);
+        }
+        assert_eq!(one.input(30_023), Input::HeldDown);
+        assert_eq!(one.input(30_024), Input::Up);
+        assert!(one.health.next_deadline(&pool, at(30_024)).is_some());
+    }
+
+    #[test]
+    fn the_operators_word_and_the_health_are_kept_apart() {
+        let mut one = One::new();
+        one.look(&good(), 0);
+        assert!(one.order(OperatorWord::Maint, None, 5));
+        assert_eq!(one.input(1), Input::Maint);
+        assert_eq!(one.health.verdict().state(), Some(State::Up));
+        assert!(!one.order(OperatorWord::Ready, None, 4), "an older order changes nothing");
+        assert_eq!(one.input(2), Input::Maint);
+        assert!(one.order(OperatorWord::Drain, None, 6));
+        assert_eq!(one.input(3), Input::Drain);
+        assert!(one.health.standing().is_usable());
+        assert!(!one.health.standing().is_placeable());
+        for millis in 4..7 {
+            one.look(&bad(FailureKind::Refused), millis);
+        }
+        assert_eq!(one.input(7), Input::Down, "down wins over drain");
+        assert_eq!(one.health.operator_word(at(7).time), OperatorWord::Drain);
+    }
+
+    #[test]
+    fn an_order_lapses_at_its_deadline() {
+        let mut one = One::new();
+        one.look(&good(), 0);
+        one.order(OperatorWord::Maint, Some(at(5_000).time), 1);
+        assert_eq!(one.input(10), Input::Maint);
+        assert_eq!(one.health.next_deadline(&one.pool(), at(10)), Some(Mono(5_000)));
+        assert_eq!(one.input(4_999), Input::Maint);
+        assert_eq!(one.input(5_000), Input::Up);
+        assert_eq!(one.health.operator().map(|order| order.word), Some(OperatorWord::Maint), "still shown");
+    }
+
+    #[test]
+    fn a_server_drains_by_its_own_word_and_an_empty_report_takes_nothing_back() {
+        let mut one = One::new();
+        one.look(&report(|it| it.draining = Some(true)), 0);
+        assert_eq!(one.input(0), Input::Draining);
+        one.look(&good(), 1);
+        assert_eq!(one.input(1), Input::Draining);
+        one.look(&report(|it| it.sessions = Some(1)), 2);
+        assert_eq!(one.input(2), Input::Up);
+        assert_eq!(one.health.latest_report().map(|latest| latest.at), Some(Mono(2)));
+    }
+
+    #[test]
+    fn swapped_addresses_are_down_and_nothing_of_that_report_is_taken() {
+        let mut one = One::new();
+        let other = report(|it| {
+            it.server = Some(server("e2"));
+            it.incarnation = Incarnation::parse("other").ok();
+            it.sessions = Some(7);
+        });
+        for millis in 0..3 {
+            one.look(&other, millis);
+        }
+        let Verdict::Down { failure, .. } = one.health.verdict() else { panic!("{:?}", one.health.verdict()) };
+        assert_eq!((failure.kind, failure.detail.as_str()), (FailureKind::WrongName, "says that it is e2"));
+        assert_eq!(one.health.latest_report(), None);
+        assert_eq!(one.health.incarnation(), None);
+    }
+
+    #[test]
+    fn dependencies_degrade_fell_or_are_only_told() {
+        let depends = [
+            ("aes", DependencyEffect::Reset),
+            ("database", DependencyEffect::Down),
+            ("mail", DependencyEffect::Degrade),
+        ];
+        let mut one = One::depending(&depends);
+        let state = |name: &str, up: bool| {
+            let name = name.to_owned();
+            report(move |it| it.depends = BTreeMap::from([(name, up)]))
+        };
+        one.look(&state("unheard-of", false), 0);
+        assert_eq!(one.input(0), Input::Up, "what is not configured means nothing");
+        one.look(&state("mail", false), 1);
+        assert_eq!(one.input(1), Input::Degraded);
+        assert!(one.health.standing().is_placeable());
+        one.look(&good(), 2);
+        assert_eq!(one.input(2), Input::Degraded, "absent is unknown, not up");
+        one.look(&state("mail", true), 3);
+        assert_eq!(one.input(3), Input::Up);
+
+        for millis in 4..7 {
+            assert_eq!(one.input(millis), Input::Up);
+            one.look(&state("database", false), millis);
+        }
+        let Verdict::Down { failure, .. } = one.health.verdict() else { panic!("{:?}", one.health.verdict()) };
+        assert_eq!((failure.kind, failure.detail.as_str()), (FailureKind::Dependency, "dependency database is down"));
+
+        let reset = |up, known| {
+            let (name, effect) = ("aes".to_owned(), DependencyEffect::Reset);
+            vec![ServerChange::Dependency { name, effect, up, known }]
+        };
+        let mut one = One::depending(&depends);
+        one.look(&good(), 0);
+        assert_eq!(
+            one.look(&state("aes", false), 1),
+            reset(false, false),
+            "down at first sight: nothing was lost meanwhile"
+        );
+        assert_eq!(one.look(&state("aes", true), 2), reset(true, true));
+        assert_eq!(one.look(&state("aes", true), 3), vec![]);
+        assert_eq!(one.look(&state("aes", false), 4), reset(false, true));
+        assert_eq!(one.input(5), Input::Up);
+    }
+
+    #[test]
+    fn the_first_incarnation_is_learned_and_another_one_is_a_change() {
+        let mut one = One::new();
+        let life = |number: u32| Incarnation::parse(&format!("boot-{number}")).unwrap();
+        let told = |number: u32| report(|it| it.incarnation = Some(life(number)));
+        let changes = one.look(&told(1), 0);
+        assert!(changes.contains(&ServerChange::Incarnation { old: None, new: life(1) }), "{changes:?}");
+        assert_eq!(one.look(&told(1), 1), vec![]);
+        assert_eq!(one.look(&good(), 2), vec![], "saying nothing changes nothing");
+        for number in 2..8 {
+            let changes = one.look(&told(number), u64::from(number));
+            assert_eq!(changes, vec![ServerChange::Incarnation { old: Some(life(number - 1)), new: life(number) }]);
+        }
+        assert_eq!(one.health.incarnations(), [life(4), life(5), life(6), life(7)]);
+    }
+
+    #[test]
+    fn a_restart_of_the_server_while_the_director_was_away_is_seen() {
+        let mut one = One::new();
+        let old = Some("boot-1".to_owned());
+        one.health.restore(&LastVerdict { server: server("e1"), up: true, incarnation: old, time: Time(1) });
+        let new = Incarnation::parse("boot-2").unwrap();
+        let changes = one.look(&report(|it| it.incarnation = Some(new.clone())), 0);
+        let old = Incarnation::parse("boot-1").ok();
+        assert!(changes.contains(&ServerChange::Incarnation { old, new }), "{changes:?}");
+    }
+
+    #[test]
+    fn other_directors_of_the_own_site_hold_it_up_until_their_votes_lapse() {
+        let mut one = One::new();
+        let peer = DirectorName::parse("d2").unwrap();
+        let (heard, age, lasts) = (Mono(0), Duration::from_secs(1), Duration::from_secs(9));
+        one.health.hear(peer.clone(), HeardVote { site: Site::Own, vote: Vote::Up, heard, age, lasts });
+        for millis in 0..4 {
+            one.look(&bad(FailureKind::Refused), millis);
+        }
+        assert_eq!(one.health.verdict().state(), Some(State::Up));
+        assert_eq!(one.health.next_deadline(&one.pool(), at(4)), Some(Mono(8_001)));
+        one.look(&bad(FailureKind::Refused), 8_000);
+        assert_eq!(one.health.verdict().state(), Some(State::Up));
+        one.look(&bad(FailureKind::Refused), 8_001);
+        assert_eq!(one.health.verdict().state(), Some(State::Down));
+        one.health.forget_all_but(&BTreeMap::new());
+        assert!(one.health.heard().is_empty());
+    }
+
+    #[test]
+    fn refreshing_twice_says_nothing_new() {
+        let mut one = One::new();
+        one.look(&good(), 0);
+        let (pool, mut changes) = (one.pool(), Vec::new());
+        one.health.refresh(&one.settings.director, &pool, at(0), &mut changes);
+        one.health.refresh(&one.settings.director, &pool, at(0), &mut changes);
+        assert_eq!(changes, vec![]);
+    }
+}

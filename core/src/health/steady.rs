@@ -92,3 +92,87 @@ impl Steadiness {
         held.into_iter().chain(stepped).min()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SLOW: Duration = Duration::from_secs(30);
+
+    fn second(second: u64) -> Mono {
+        Mono(second * 1000)
+    }
+
+    #[test]
+    fn weight_comes_back_in_sixteen_steps_after_a_fall_only() {
+        let mut steady = Steadiness::default();
+        assert_eq!(steady.weight_step(SLOW, second(0)), 16);
+        steady.rise(false, second(0));
+        assert_eq!(steady.weight_step(SLOW, second(0)), 16, "no slow start at the director's own start");
+        steady.fall(second(10));
+        steady.rise(true, second(20));
+        for (at, step) in [(20, 1), (21, 1), (22, 2), (24, 3), (48, 15), (49, 15), (50, 16), (500, 16)] {
+            assert_eq!(steady.weight_step(SLOW, second(at)), step, "{at}");
+        }
+        assert_eq!(steady.weight_step(Duration::ZERO, second(20)), 16);
+    }
+
+    #[test]
+    fn the_first_fall_is_free_and_each_further_one_costs_30_seconds_up_to_10_minutes() {
+        let mut steady = Steadiness::default();
+        let mut at = 0;
+        for fall in 1..=40u64 {
+            steady.rise(fall > 1, second(at));
+            steady.fall(second(at + 1));
+            at += 2;
+            steady.rise(true, second(at));
+            let hold = (30 * (fall - 1)).min(600);
+            assert_eq!(steady.held_until(), (hold > 0).then(|| second(at + hold)), "fall {fall}");
+            assert_eq!(steady.is_held(second(at)), hold > 0);
+            assert!(!steady.is_held(second(at + hold)));
+        }
+    }
+
+    #[test]
+    fn a_fall_is_forgotten_for_every_ten_minutes_up() {
+        let mut steady = Steadiness::default();
+        for at in 0..3 {
+            steady.rise(at > 0, second(at * 2));
+            steady.fall(second(at * 2 + 1));
+        }
+        steady.rise(true, second(10));
+        assert!(steady.flaps(second(10)));
+        assert_eq!(steady.falls_at(second(609)), 3);
+        assert_eq!(steady.falls_at(second(610)), 2);
+        assert!(!steady.flaps(second(610)));
+        assert_eq!(steady.falls_at(second(10_000)), 0);
+        steady.fall(second(10_000));
+        steady.rise(true, second(10_001));
+        assert!(!steady.is_held(second(10_001)), "the first fall again");
+    }
+
+    proptest! {
+        /// Following the deadlines alone meets every change: whoever sleeps until then misses none.
+        #[test]
+        fn deadlines_meet_every_change(slow in 1u64..100_000, falls in 1u32..30) {
+            let slow = Duration::from_millis(slow);
+            let mut steady = Steadiness::default();
+            for _ in 0..falls {
+                steady.rise(true, Mono(0));
+                steady.fall(Mono(0));
+            }
+            steady.rise(true, Mono(0));
+            let seen = |steady: &Steadiness, now| (steady.weight_step(slow, now), steady.is_held(now));
+            let mut now = Mono(0);
+            while let Some(next) = steady.deadline(slow, now) {
+                prop_assert!(next > now);
+                prop_assert_eq!(seen(&steady, now), seen(&steady, Mono(next.0 - 1)));
+                prop_assert_ne!(seen(&steady, now), seen(&steady, next));
+                now = next;
+            }
+            prop_assert_eq!(seen(&steady, now), (16, false));
+        }
+    }
+}

@@ -331,3 +331,159 @@ impl Voter {
         self.failing().map(|failure| failure.kind)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::testing::{bad, good, settings};
+    use super::*;
+
+    /// Feeds one letter per look, a second apart: `g` good, `r` refused, `t` timeout. Writes the opinion after each: `?` no
+    /// vote, `U` up, `D` down, `s` suspect, `n` never seen up.
+    fn trace(voter: &mut Voter, looks: &str, from: u64) -> String {
+        let settings = settings();
+        let look = |(number, letter): (u64, char)| {
+            let look = match letter {
+                'g' => good(),
+                'r' => bad(FailureKind::Refused),
+                't' => bad(FailureKind::Timeout),
+                other => panic!("{other}"),
+            };
+            voter.look(&look, &settings, Mono((from + number) * 1000));
+            letter_of(voter.vote().as_ref())
+        };
+        (0..).zip(looks.chars()).map(look).collect()
+    }
+
+    fn letter_of(vote: Option<&Vote>) -> char {
+        match vote {
+            None => '?',
+            Some(Vote::Up) => 'U',
+            Some(Vote::Down(_)) => 'D',
+            Some(Vote::Abstain(Abstention::Suspect)) => 's',
+            Some(Vote::Abstain(Abstention::NeverSeenUp)) => 'n',
+        }
+    }
+
+    #[test]
+    fn looks_become_votes_exactly_at_the_fall_th_and_the_rise_th() {
+        // fall 3, rise 2
+        for (site, looks, votes) in [
+            (Site::Own, "g", "U"),
+            (Site::Own, "rrrr", "??DD"),
+            (Site::Own, "rrg", "??U"),
+            (Site::Own, "grrgrrr", "UUUUUUD"),
+            (Site::Own, "rrrgrgg", "??DDDDU"),
+            (Site::Own, "ttt", "??D"),
+            (Site::Own, "rtr", "??D"),
+            (Site::Own, "grgrgrgrgr", "UUUUUUUUUU"),
+            (Site::Other, "rrrr", "??nn"),
+            (Site::Other, "rrrgg", "??nDU"),
+            (Site::Other, "grrr", "UUUD"),
+        ] {
+            assert_eq!(trace(&mut Voter::new(site), looks, 0), votes, "{site:?} {looks}");
+        }
+    }
+
+    #[test]
+    fn excused_silence_fells_nobody_and_an_answer_does() {
+        let settings = settings();
+        let mut voter = Voter::new(Site::Own);
+        assert_eq!(trace(&mut voter, "gt", 0), "UU");
+        assert!(!voter.set_silence(Silence::Excused, false, &settings, Mono(1500)));
+        assert_eq!(trace(&mut voter, "tttttg", 2), "sssssU");
+        assert_eq!(trace(&mut voter, "rrr", 10), "UUD");
+    }
+
+    #[test]
+    fn a_fresh_fall_by_silence_is_taken_back_and_an_old_one_is_not() {
+        let settings = settings();
+        let lasts = vote_lasts(&settings, Site::Own);
+        for (wait, taken_back) in [(lasts, true), (lasts + Duration::from_millis(1), false)] {
+            let mut voter = Voter::new(Site::Own);
+            assert_eq!(trace(&mut voter, "gttt", 0), "UUUD");
+            let now = Mono(1000) + wait;
+            assert_eq!(voter.set_silence(Silence::Excused, false, &settings, now), taken_back);
+            assert_eq!(voter.vote(), Some(Vote::Abstain(Abstention::Suspect)));
+            voter.look(&good(), &settings, now);
+            assert_eq!(letter_of(voter.vote().as_ref()), if taken_back { 'U' } else { 'D' });
+        }
+    }
+
+    #[test]
+    fn a_fall_by_answers_is_never_taken_back() {
+        let settings = settings();
+        let mut voter = Voter::new(Site::Own);
+        assert_eq!(trace(&mut voter, "grrr", 0), "UUUD");
+        assert!(!voter.set_silence(Silence::Excused, false, &settings, Mono(4000)));
+        assert_eq!(letter_of(voter.vote().as_ref()), 'D');
+    }
+
+    #[test]
+    fn after_the_suspicion_silence_counts_from_zero_and_after_lifting_at_once() {
+        let settings = settings();
+        for (forget, votes) in [(true, "UUD"), (false, "DDD")] {
+            let mut voter = Voter::new(Site::Own);
+            assert_eq!(trace(&mut voter, "g", 0), "U");
+            voter.set_silence(Silence::Excused, false, &settings, Mono(500));
+            assert_eq!(trace(&mut voter, "tttt", 1), "ssss");
+            voter.set_silence(Silence::Counts, forget, &settings, Mono(5000));
+            assert_eq!(trace(&mut voter, "ttt", 6), votes);
+        }
+    }
+
+    #[test]
+    fn only_a_running_count_is_fast_and_a_flapping_server_never() {
+        let settings = settings();
+        let next = |site: Site, looks: &str, flaps: bool| {
+            let mut voter = Voter::new(site);
+            trace(&mut voter, looks, 0);
+            voter.next_probe(&settings, flaps)
+        };
+        let (fast, usual) = (settings.fast, settings.interval);
+        for looks in ["", "r", "rr", "gr", "grr", "rrrg"] {
+            assert_eq!(next(Site::Own, looks, false), fast, "{looks}");
+            assert_eq!(next(Site::Own, looks, true), usual, "{looks}");
+        }
+        for looks in ["g", "rrr", "grrr", "rrrr", "rrrgg", "rrrgr"] {
+            assert_eq!(next(Site::Own, looks, false), usual, "{looks}");
+            assert_eq!(next(Site::Other, looks, false), usual * 5, "{looks}");
+        }
+    }
+
+    #[test]
+    fn excused_silence_is_looked_at_no_faster_than_usual() {
+        let settings = settings();
+        let mut voter = Voter::new(Site::Own);
+        trace(&mut voter, "g", 0);
+        voter.set_silence(Silence::Excused, false, &settings, Mono(500));
+        trace(&mut voter, "tttt", 1);
+        assert_eq!(voter.next_probe(&settings, false), settings.interval);
+    }
+
+    proptest! {
+        /// Down needs `fall` bad looks in a row just before it, up needs `rise` good ones (or to be the first vote).
+        #[test]
+        fn no_vote_changes_on_fewer_contrary_looks(looks in "[grt]{1,200}", fall in 1u32..6, rise in 1u32..6) {
+            let settings = HealthSettings { fall, rise, ..settings() };
+            let mut voter = Voter::new(Site::Own);
+            let mut before = '?';
+            for (index, letter) in looks.char_indices() {
+                let look = match letter { 'g' => good(), 'r' => bad(FailureKind::Refused), _ => bad(FailureKind::Timeout) };
+                voter.look(&look, &settings, Mono(u64::try_from(index).unwrap() * 1000));
+                let after = letter_of(voter.vote().as_ref());
+                let goods = looks[..=index].chars().rev().take_while(|it| *it == 'g').count();
+                let bads = looks[..=index].chars().rev().take_while(|it| *it != 'g').count();
+                let expected = match before {
+                    'D' if goods >= rise as usize => 'U',
+                    '?' if goods > 0 => 'U',
+                    '?' | 'U' if bads >= fall as usize => 'D',
+                    same => same,
+                };
+                prop_assert_eq!(after, expected);
+                before = after;
+            }
+        }
+    }
+}
