@@ -53,15 +53,12 @@ impl PlacementSet {
     #[must_use]
     pub fn totals(&self, loads: &impl Loads, eligible: impl Fn(ServerSlot) -> bool) -> Totals {
         let mut totals = Totals::default();
-        for class in &self.classes {
-            let mut members = 0;
-            for member in &class.members {
-                if eligible(member.server) {
-                    members += 1;
-                    totals.sessions += u64::from(loads.load(member.server));
-                }
-            }
-            totals.weights += members * u64::from(class.weight);
+        // In the order of the configuration, which is that of the loads in memory, and without a branch: eligibility may be
+        // anything, and a wrong guess costs more than a sum.
+        for one in &self.in_turn {
+            let counts = u64::from(eligible(one.server));
+            totals.sessions += u64::from(loads.load(one.server)) * counts;
+            totals.weights += u64::from(one.weight) * counts;
         }
         totals
     }

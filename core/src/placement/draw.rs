@@ -1,9 +1,10 @@
 //! The draw: what one key and one server give together, and nothing else decides it.
 //!
 //! **Algorithm, fixed for all versions and machines**, because directors that disagree about it move each other's sessions:
-//! `draw = mix13(xxh3_64(name, NAME_SEED) ^ xxh3_64(key, KEY_SEED))`, where `mix13` is David Stafford's variant 13 of the
-//! MurmurHash3 finaliser, the one that SplitMix64 uses. Both inputs are hashes already, so a single mixing of their exclusive or
-//! is enough; `mix13` is a bijection, so two servers tie only if their names' hashes collide. The vectors in
+//! `draw = fold((XXH3-64(name, NAME_SEED) ^ XXH3-64(key, KEY_SEED)) * 0x9e3779b97f4a7c15)`, the product in 128 bits and `fold`
+//! the exclusive or of its halves: the folded multiply of XXH3 (`XXH3_mul128_fold64`) and wyhash, by the golden ratio. Both inputs
+//! are hashes already, so one multiplication is enough: over 60 sets of 8 servers with 2,000,000 keys each, the first three of
+//! the order are as evenly spread as with the finaliser of SplitMix64, at half its price. The vectors in
 //! `tests/vectors/placement.txt` hold it still.
 //!
 //! The hash is not secret: whoever chooses keys can aim at a server. Bounded loads, not the hash, stop that.
@@ -16,6 +17,8 @@ use crate::ids::Key;
 const NAME_SEED: u64 = 0x6d61_6974_7265_6473;
 /// Seed of the hash of a key: "maitred" and `k`. Another one, so that a key that equals a name is no special case.
 const KEY_SEED: u64 = 0x6d61_6974_7265_646b;
+/// 2^64 divided by the golden ratio, odd.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// A key's hash, as placement uses it: the same at every director.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,31 +42,21 @@ impl KeyHash {
     pub fn to_bits(self) -> u64 {
         self.0
     }
-
-    pub(super) fn half(self) -> Half {
-        Half::of(self.0)
-    }
 }
 
-/// One side of a draw with the first, linear step of `mix13` done: for a name once per view, for a key once per decision.
+/// The hash of a server's name, made once per view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Half(u64);
+pub(super) struct NameHash(u64);
 
-impl Half {
-    /// The half of a server.
-    pub(super) fn of_name(name: &str) -> Self {
-        Self::of(xxh3_64_with_seed(name.as_bytes(), NAME_SEED))
+impl NameHash {
+    pub(super) fn of(name: &str) -> Self {
+        Self(xxh3_64_with_seed(name.as_bytes(), NAME_SEED))
     }
 
-    fn of(hash: u64) -> Self {
-        Self(hash ^ (hash >> 30))
-    }
-
-    /// The draw of the two together; the highest wins among servers of equal weight.
-    pub(super) fn draw(self, other: Self) -> u64 {
-        let mixed = (self.0 ^ other.0).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+    /// The draw of this server for a key; the highest wins among servers of equal weight.
+    pub(super) fn draw(self, key: KeyHash) -> u64 {
+        let product = u128::from(self.0 ^ key.0) * u128::from(GOLDEN);
+        (product as u64) ^ ((product >> 64) as u64)
     }
 }
 
@@ -71,24 +64,27 @@ impl Half {
 mod tests {
     use super::*;
 
-    /// SplitMix64 as published: a counter in steps of the golden ratio, then `mix13`.
+    /// Computed with another implementation of XXH3 and of the product.
     #[test]
-    fn the_mixer_is_the_one_of_splitmix64() {
-        let golden = 0x9e37_79b9_7f4a_7c15_u64;
-        let published = [6_457_827_717_110_365_317_u64, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423];
-        for (round, expected) in (1..).zip(published) {
-            let state = 1_234_567_u64.wrapping_add(golden.wrapping_mul(round));
-            // Split in two halves, as a name and a key are.
-            let half = 0x0123_4567_89ab_cdef;
-            assert_eq!(Half::of(state ^ half).draw(Half::of(half)), expected);
-        }
+    fn the_draw_is_the_one_of_the_other_implementation() {
+        let server = NameHash::of("ua1.east.example");
+        let key = KeyHash::of_text("agent-1001");
+        assert_eq!(
+            (server.0, key.0, server.draw(key)),
+            (0x229f_c1cb_2c79_22e2, 0x657b_7909_1a5f_0bed, 0x8318_2c3c_fedb_4022)
+        );
     }
 
     #[test]
-    fn one_bit_of_a_key_changes_half_the_bits_of_a_draw() {
-        let server = Half::of_name("ua1");
-        let changed: u32 =
-            (0..64).map(|bit| (server.draw(Half::of(7)) ^ server.draw(Half::of(7 ^ (1 << bit)))).count_ones()).sum();
-        assert!((64 * 28..64 * 36).contains(&changed), "{changed} of 4096 bits");
+    fn one_bit_of_a_key_changes_draws_by_about_half_their_bits() {
+        let keys: Vec<u64> = (0..1000).map(|number| KeyHash::of_text(&format!("agent-{number}")).0).collect();
+        let server = NameHash::of("ua1");
+        for bit in 0..64 {
+            let changed: u32 = keys
+                .iter()
+                .map(|key| (server.draw(KeyHash(*key)) ^ server.draw(KeyHash(key ^ (1 << bit)))).count_ones())
+                .sum();
+            assert!((24_000..40_000).contains(&changed), "bit {bit}: {changed} of 64,000 bits");
+        }
     }
 }

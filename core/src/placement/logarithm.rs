@@ -166,4 +166,15 @@ mod tests {
         assert_eq!(negative_ln(0), 64 * LN_2);
         assert!(negative_ln(0) < 1 << 70);
     }
+
+    /// What the shortcut between classes rests on, with its margin of 16 units.
+    #[test]
+    fn it_is_never_below_its_tangent() {
+        for number in 0..100_000_u64 {
+            let spread = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            for draw in [spread, spread | !0 << 40, u64::MAX - (spread >> (number % 64))] {
+                assert!(negative_ln(draw) + 16 > u128::from(!draw), "{draw:#x}");
+            }
+        }
+    }
 }

@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 use smallvec::SmallVec;
 
 use super::bound::Loads;
-use super::draw::{Half, KeyHash};
+use super::draw::KeyHash;
 use super::logarithm::negative_ln;
 use super::set::{Class, PlacementSet, ServerSlot};
 use crate::seating::ALTERNATES_MAX;
@@ -41,24 +41,52 @@ impl Ranked {
 ///
 /// `admit` is asked only about a server that would win, a few times in all, so it may be dear.
 pub(super) fn first(set: &PlacementSet, key: KeyHash, admit: impl Fn(ServerSlot, u32) -> bool) -> Option<Ranked> {
-    let key = key.half();
     let mut best: Option<Ranked> = None;
+    // What a server must draw at least, per class: never more than it takes to win.
+    let mut cutoff = Cutoff::NONE;
     for class in &set.classes {
+        let mut floor = cutoff.lowest_draw(class.weight);
         let mut top: Option<(u64, ServerSlot)> = None;
         for member in &class.members {
-            let draw = member.half.draw(key);
-            if top.is_none_or(|(highest, _)| draw > highest) && admit(member.server, class.weight) {
+            let draw = member.name.draw(key);
+            if draw >= floor && admit(member.server, class.weight) {
+                floor = draw.saturating_add(1);
                 top = Some((draw, member.server));
             }
         }
         if let Some((draw, server)) = top {
             let ranked = Ranked::new(server, class.weight, draw);
             if best.as_ref().is_none_or(|best| ranked.precedes(best)) {
+                cutoff = Cutoff::below(&ranked);
                 best = Some(ranked);
             }
         }
     }
     best
+}
+
+/// Spares most classes their logarithm: since `-ln(u) >= 1 - u`, a server whose `(1 - u) / weight` is no better than the best
+/// rank so far cannot win.
+struct Cutoff {
+    /// Above the best rank so far, in units of 2^-64 per weight.
+    rank: u64,
+}
+
+impl Cutoff {
+    const NONE: Self = Self { rank: u64::MAX };
+
+    fn below(best: &Ranked) -> Self {
+        // Wider than the logarithm's error, so that leaving servers out never changes who wins.
+        const MARGIN: u64 = 16;
+        let rank = u64::try_from(best.score).map_or(u64::MAX, |score| score / u64::from(best.weight));
+        Self { rank: rank.saturating_add(MARGIN) }
+    }
+
+    /// The lowest draw with which a server of this weight might win.
+    fn lowest_draw(&self, weight: u32) -> u64 {
+        // 2^64 less the highest 1 - u; where that is 1 or more, any draw will do.
+        self.rank.checked_mul(u64::from(weight)).map_or(0, u64::wrapping_neg)
+    }
 }
 
 /// The server with the lowest load for its weight among the eligible that are not full; the key decides between equals, so that
@@ -69,7 +97,6 @@ pub(super) fn least_loaded(
     loads: &impl Loads,
     eligible: impl Fn(ServerSlot) -> bool,
 ) -> Option<Ranked> {
-    let key = key.half();
     let mut best: Option<(u32, Ranked)> = None;
     for class in &set.classes {
         let Some((load, draw, server)) = least_loaded_of(class, key, loads, &eligible) else {
@@ -95,7 +122,7 @@ pub(super) fn least_loaded(
 /// The lowest load of one class, with the draw and the server that the key prefers at that load.
 fn least_loaded_of(
     class: &Class,
-    key: Half,
+    key: KeyHash,
     loads: &impl Loads,
     eligible: impl Fn(ServerSlot) -> bool,
 ) -> Option<(u32, u64, ServerSlot)> {
@@ -108,7 +135,7 @@ fn least_loaded_of(
         {
             continue;
         }
-        let draw = member.half.draw(key);
+        let draw = member.name.draw(key);
         if top.is_none_or(|(lowest, highest, _)| load < lowest || draw > highest) {
             top = Some((load, draw, member.server));
         }
@@ -120,13 +147,12 @@ fn least_loaded_of(
 /// keys get other orders, so that a dead server's sessions spread.
 #[must_use]
 pub fn order(set: &PlacementSet, key: KeyHash, limit: usize, eligible: impl Fn(ServerSlot) -> bool) -> Ranking {
-    let key = key.half();
     let mut ranking: SmallVec<[Ranked; ALTERNATES_MAX]> = SmallVec::new();
     let mut top: SmallVec<[(u64, ServerSlot); ALTERNATES_MAX]> = SmallVec::new();
     for class in &set.classes {
         top.clear();
         for member in &class.members {
-            let draw = member.half.draw(key);
+            let draw = member.name.draw(key);
             let beaten = top.len() >= limit && top.last().is_none_or(|(lowest, _)| draw <= *lowest);
             if !beaten && eligible(member.server) {
                 insert(&mut top, limit, (draw, member.server), |one, other| one.0 > other.0);

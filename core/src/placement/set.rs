@@ -1,6 +1,6 @@
 //! The servers of one pool in the form that a decision reads: built once per view, never changed.
 
-use super::draw::Half;
+use super::draw::NameHash;
 
 /// A server's position in the view's array of servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,13 +42,13 @@ pub struct PlacementSet {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Class {
     pub(super) weight: u32,
-    /// By half, then name, so that even a tie of draws does not depend on the order in which servers were given.
+    /// By the name's hash, then the name, so that even a tie of draws does not depend on the order in which servers were given.
     pub(super) members: Box<[Member]>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Member {
-    pub(super) half: Half,
+    pub(super) name: NameHash,
     pub(super) server: ServerSlot,
 }
 
@@ -65,12 +65,12 @@ impl PlacementSet {
         let mut servers: Vec<Seatable<'a>> = servers.into_iter().filter(|server| server.weight > 0).collect();
         servers.sort_by_key(|server| (server.position, server.name));
         let in_turn = servers.iter().map(|one| InTurn { server: one.server, weight: one.weight }).collect();
-        servers.sort_by_cached_key(|one| (std::cmp::Reverse(one.weight), Half::of_name(one.name), one.name));
+        servers.sort_by_cached_key(|one| (std::cmp::Reverse(one.weight), NameHash::of(one.name), one.name));
         let classes = servers
             .chunk_by(|one, next| one.weight == next.weight)
             .map(|class| Class {
                 weight: class[0].weight,
-                members: class.iter().map(|one| Member { half: Half::of_name(one.name), server: one.server }).collect(),
+                members: class.iter().map(|one| Member { name: NameHash::of(one.name), server: one.server }).collect(),
             })
             .collect();
         Self { classes, in_turn }
