@@ -4,7 +4,9 @@
 //! Its `Cargo.toml` proves it.
 
 pub mod clock;
+pub mod director;
 pub mod entry;
+pub mod event;
 pub mod health;
 pub mod ids;
 pub mod load;
@@ -13,3 +15,4 @@ pub mod role;
 pub mod seating;
 pub mod session;
 pub mod settings;
+pub mod view;

@@ -135,6 +135,16 @@ impl Role {
         }
     }
 
+    /// Takes the last known role back, before any evidence of this run.
+    pub fn restore(&mut self, active: &DatacenterName, epoch: u64) {
+        self.epoch = self.epoch.max(epoch);
+        if !self.seen_any
+            && let Some(at) = self.sites.iter().position(|site| site.datacenter == *active)
+        {
+            self.active = at;
+        }
+    }
+
     /// Takes an operator's order; `None` is automatic again.
     pub fn set_order(&mut self, order: Option<DatacenterName>) {
         self.order = order;

@@ -34,6 +34,8 @@ pub struct StartRequest<'a> {
 pub enum RequestKey {
     /// The client gave it.
     Given(Key),
+    /// It is the key of the shown seat: the affinity cookie alone gave it.
+    Shown(Key),
     /// Nothing gave one: the edge minted it from at least 128 random bits.
     Minted(Key),
 }
@@ -43,7 +45,7 @@ impl RequestKey {
     #[must_use]
     pub fn key(&self) -> &Key {
         match self {
-            Self::Given(key) | Self::Minted(key) => key,
+            Self::Given(key) | Self::Shown(key) | Self::Minted(key) => key,
         }
     }
 }
@@ -130,6 +132,9 @@ pub type Alternates = SmallVec<[Target; ALTERNATES_MAX]>;
 pub enum Refusal {
     /// The pool is not configured (any more).
     UnknownPool,
+    /// The key came from a cookie alone ([`RequestKey::Shown`]) and its session has ended or is forgotten: ask again with a
+    /// minted key.
+    SessionEnded,
     /// The label's name is not one of the pool's.
     UnknownLabel(LabelName),
     /// No server accepts this; what stood in the way, counted over the pool's servers.

@@ -18,8 +18,8 @@ pub struct Settings {
     pub datacenter: DatacenterName,
     /// The other directors, without this one, by name.
     pub peers: BTreeMap<DirectorName, DatacenterName>,
-    /// Pools by name.
-    pub pools: BTreeMap<PoolName, PoolSettings>,
+    /// Pools by name; shared, so that a view points to them.
+    pub pools: BTreeMap<PoolName, Arc<PoolSettings>>,
 }
 
 /// One pool.
@@ -54,7 +54,7 @@ pub struct PoolSettings {
     /// When the active role moves.
     pub failover: FailoverSettings,
     /// Its servers by name.
-    pub servers: BTreeMap<ServerName, ServerSettings>,
+    pub servers: BTreeMap<ServerName, Arc<ServerSettings>>,
 }
 
 /// How a server is chosen for a session that has none.

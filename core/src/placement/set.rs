@@ -76,6 +76,11 @@ impl PlacementSet {
         Self { classes, in_turn }
     }
 
+    /// The servers that have a weight, in the order of the configuration.
+    pub fn slots(&self) -> impl Iterator<Item = ServerSlot> + '_ {
+        self.in_turn.iter().map(|one| one.server)
+    }
+
     /// How many servers have a weight.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -1,0 +1,316 @@
+//! The control side: health, roles and orders behind one lock, and the picture that follows from them.
+//!
+//! Every input goes the same way: the module that owns the rule says what changed, changes become events and entries to
+//! remember, roles are weighed again, and if a decision would see anything otherwise, a new picture is swapped in.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::counts::Counts;
+use super::picture;
+use super::{Director, orders};
+use crate::clock::{Mono, Now};
+use crate::entry::{Entry, LastRole, OperatorWord, RoleOrder};
+use crate::event::{Effect, Event};
+use crate::health::{Change, Look, Outcome, ServerChange, State, Turn, Verdict, Watch};
+use crate::ids::{PoolName, ServerName};
+use crate::role::Role;
+use crate::session::{Full, Names};
+use crate::settings::{DependencyEffect, Settings};
+use crate::view::View;
+
+/// Effects that wait for the shell at most; beyond that the oldest is dropped and counted. The shell drains after each input,
+/// so this is only reached when it is stuck.
+const EFFECTS_MAX: usize = 16_384;
+/// How long after a look the next one is due when its server is not configured (any more).
+const UNKNOWN_SERVER_DELAY: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+pub(super) struct Control {
+    pub(super) settings: Arc<Settings>,
+    pub(super) watch: Watch,
+    pub(super) roles: BTreeMap<PoolName, Role>,
+    pub(super) role_orders: BTreeMap<PoolName, RoleOrder>,
+    pub(super) view: Arc<View>,
+    /// What the journal has not been given yet. Registers: the latest of each is enough, so the configuration is the bound.
+    pub(super) unwritten: BTreeMap<Register, Entry>,
+    /// Words in force about servers, to notice that a deadline has passed.
+    words: BTreeMap<ServerName, OperatorWord>,
+    /// When to count a reborn server's orphans out of its load.
+    pub(super) orphans_due: BTreeMap<ServerName, Mono>,
+    effects: VecDeque<Effect>,
+    effects_dropped: u64,
+}
+
+/// Which register an entry is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Register {
+    Verdict(ServerName),
+    Order(ServerName),
+    Role(PoolName),
+    RoleOrder(PoolName),
+}
+
+impl Control {
+    pub(super) fn new(settings: Arc<Settings>, names: &Names, counts: &Counts, now: Now) -> Result<Self, Full> {
+        let roles = settings
+            .pools
+            .values()
+            .map(|pool| (pool.name.clone(), Role::new(&pool.datacenters, None, now.mono)))
+            .collect();
+        let mut control = Self {
+            watch: Watch::new(&settings, now),
+            view: Arc::new(View::new(0, Arc::clone(&settings), [])),
+            settings,
+            roles,
+            role_orders: BTreeMap::new(),
+            unwritten: BTreeMap::new(),
+            words: BTreeMap::new(),
+            orphans_due: BTreeMap::new(),
+            effects: VecDeque::new(),
+            effects_dropped: 0,
+        };
+        control.view = Arc::new(picture::build(&control, names, counts, None)?);
+        Ok(control)
+    }
+
+    pub(super) fn next_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    pub(super) fn publish(&mut self, event: Event) {
+        self.push(Effect::Publish(event));
+    }
+
+    pub(super) fn push(&mut self, effect: Effect) {
+        if self.effects.len() >= EFFECTS_MAX {
+            self.effects.pop_front();
+            self.effects_dropped += 1;
+        }
+        self.effects.push_back(effect);
+    }
+
+    /// Turns what changed into events and entries; says which pools' decisions may see something otherwise.
+    pub(super) fn absorb(&mut self, changes: Vec<Change>, now: Now) -> Vec<PoolName> {
+        let mut touched = Vec::new();
+        for change in changes {
+            let pool = match change {
+                Change::Observer(pool, turn) => {
+                    self.publish(suspect(turn, &self.watch, &pool));
+                    pool
+                }
+                Change::Server(server, change) => {
+                    let Some(pool) = orders::pool_of(&self.settings, &server).cloned() else { continue };
+                    self.absorb_one(&pool, server, change, now);
+                    pool
+                }
+            };
+            if touched.last() != Some(&pool) && !touched.contains(&pool) {
+                touched.push(pool);
+            }
+        }
+        touched
+    }
+
+    fn absorb_one(&mut self, pool: &PoolName, server: ServerName, change: ServerChange, now: Now) {
+        let pool = pool.clone();
+        match change {
+            ServerChange::Vote(_) => {}
+            ServerChange::Verdict { from, to } => {
+                if to.is_confirmed()
+                    && let Some(last) = self.watch.server(&server).and_then(|health| health.last_verdict(now.time))
+                {
+                    self.unwritten.insert(Register::Verdict(server.clone()), Entry::LastVerdict(last));
+                }
+                if let Some(event) = verdict_event(pool, server, &from, &to) {
+                    self.publish(event);
+                }
+            }
+            ServerChange::Incarnation { old, new } => {
+                if old.is_some() {
+                    let grace = self.settings.pools.get(&pool).map_or(Duration::ZERO, |pool| pool.orphan_grace);
+                    self.orphans_due.insert(server.clone(), now.mono + grace);
+                    self.publish(Event::ServerReborn { pool, server, incarnation: new });
+                }
+            }
+            ServerChange::Dependency { name, effect, up, .. } => {
+                if effect == DependencyEffect::Degrade {
+                    self.publish(Event::ServerDegraded { pool, server, dependency: name, degraded: !up });
+                }
+            }
+            ServerChange::Standing { .. } => {
+                let (word, reason) = self.watch.server(&server).map_or_else(Default::default, |health| {
+                    let reason = health.operator().map_or_else(String::new, |order| order.reason.clone());
+                    (health.operator_word(now.time), reason)
+                });
+                let before = self.words.insert(server.clone(), word).unwrap_or_default();
+                if before != word {
+                    self.publish(Event::ServerOrdered { pool, server, before, after: word, reason });
+                }
+            }
+        }
+    }
+
+    /// Weighs the role of these pools again; says which moved.
+    pub(super) fn weigh_roles(&mut self, now: Now) {
+        for (name, pool) in &self.settings.pools {
+            let Some(role) = self.roles.get_mut(name) else { continue };
+            for datacenter in &pool.datacenters {
+                let before = role.service(datacenter).map(|(service, _)| service);
+                let service = picture::service(&self.watch, pool, datacenter);
+                // A site served until this moment: votes change at once, and the delay runs from the last good one (R13).
+                let served_at = if before == Some(service) { Mono::default() } else { now.mono };
+                role.observe(datacenter, service, served_at, now.mono);
+            }
+            let Some(change) = role.evaluate(&pool.failover, now.mono) else { continue };
+            let last = LastRole { pool: name.clone(), active: change.to.clone(), epoch: change.epoch, time: now.time };
+            self.unwritten.insert(Register::Role(name.clone()), Entry::LastRole(last));
+            let event = Event::RoleMoved {
+                pool: name.clone(),
+                from: change.from,
+                to: change.to,
+                epoch: change.epoch,
+                cause: change.cause,
+            };
+            self.effects.push_back(Effect::Publish(event));
+        }
+    }
+}
+
+impl Director {
+    /// Takes one look at a server and says how long after its start the next one is due. Looks at unknown servers are ignored.
+    pub fn handle_look(&self, server: &ServerName, look: &Look, now: Now) -> Duration {
+        let mut control = self.control.lock();
+        if let Outcome::Good(report) = &look.outcome
+            && report.server.as_ref().is_none_or(|name| name == server)
+        {
+            self.count_report(&control, server, report.sessions, report.capacity, now);
+        }
+        let settings = Arc::clone(&control.settings);
+        let changes = control.watch.look(server, look, &settings, now);
+        self.settle(&mut control, changes, now);
+        control.watch.next_probe(server, &settings, now.mono).unwrap_or(UNKNOWN_SERVER_DELAY)
+    }
+
+    /// Takes new settings, already checked, in one step. What is known of servers, sessions and orders stays.
+    ///
+    /// # Errors
+    /// When they name more pools, servers or directors than one process can remember; nothing changes then.
+    pub fn handle_settings(&self, settings: Settings, now: Now) -> Result<(), Full> {
+        let settings = Arc::new(settings);
+        for pool in settings.pools.values() {
+            self.names.pool(&pool.name)?;
+            for server in pool.servers.keys() {
+                self.names.server(server)?;
+            }
+        }
+        let mut control = self.control.lock();
+        let control = &mut *control;
+        control.settings = Arc::clone(&settings);
+        control.roles.retain(|name, _| settings.pools.contains_key(name));
+        for (name, pool) in &settings.pools {
+            let Some(role) = control.roles.get_mut(name) else {
+                control.roles.insert(name.clone(), Role::new(&pool.datacenters, None, now.mono));
+                continue;
+            };
+            if let Some(change) = role.reconfigure(&pool.datacenters, now.mono) {
+                control.effects.push_back(Effect::Publish(Event::RoleMoved {
+                    pool: name.clone(),
+                    from: change.from,
+                    to: change.to,
+                    epoch: change.epoch,
+                    cause: change.cause,
+                }));
+            }
+        }
+        let changes = control.watch.configure(&settings, now);
+        control.absorb(changes, now);
+        control.weigh_roles(now);
+        let view = picture::build(control, &self.names, &self.counts, None)?;
+        control.view = Arc::new(view);
+        self.show(control);
+        Ok(())
+    }
+
+    /// Lets time pass: votes lapse, slow starts rise, orders end, roles move, sessions expire. Harmless early, late or twice.
+    pub fn handle_timeout(&self, now: Now) {
+        {
+            let mut control = self.control.lock();
+            let settings = Arc::clone(&control.settings);
+            let changes = control.watch.handle_timeout(&settings, now);
+            self.settle(&mut control, changes, now);
+        }
+        self.sweep(now);
+    }
+
+    /// When [`Self::handle_timeout`] is due next, at the latest.
+    #[must_use]
+    pub fn next_deadline(&self, now: Now) -> Mono {
+        let control = self.control.lock();
+        let roles = control.settings.pools.iter().filter_map(|(name, pool)| {
+            control.roles.get(name)?.next_deadline(&pool.failover).filter(|at| *at > now.mono)
+        });
+        let watch = control.watch.next_deadline(&control.settings, now);
+        roles.chain(watch).min().unwrap_or(Mono(u64::MAX)).min(now.mono + super::memory::SWEEP_EVERY)
+    }
+
+    /// What is known of a server's health, for the status and the reads.
+    #[must_use]
+    pub fn server_health(&self, server: &ServerName) -> Option<crate::health::ServerHealth> {
+        self.control.lock().watch.server(server).cloned()
+    }
+
+    /// This director's suspicion against itself, for the servers of a pool.
+    #[must_use]
+    pub fn suspicion(&self, pool: &PoolName) -> Option<crate::health::Suspicion> {
+        self.control.lock().watch.suspicion(pool).cloned()
+    }
+
+    /// Absorbs changes, weighs the roles and swaps the picture when a decision would see anything otherwise.
+    pub(super) fn settle(&self, control: &mut Control, changes: Vec<Change>, now: Now) {
+        let touched = control.absorb(changes, now);
+        control.weigh_roles(now);
+        let stale = picture::stale_pools(control, touched);
+        if stale.is_empty() {
+            return;
+        }
+        // Names cannot run out here: the settings have been admitted with all their names.
+        if let Ok(view) = picture::build(control, &self.names, &self.counts, Some(&stale)) {
+            control.view = Arc::new(view);
+            self.show(control);
+        }
+    }
+
+    fn count_report(
+        &self,
+        control: &Control,
+        server: &ServerName,
+        sessions: Option<u32>,
+        capacity: Option<u32>,
+        now: Now,
+    ) {
+        let Some((pool, view)) = control.view.server(server) else { return };
+        view.load.limit(capacity.unwrap_or(pool.settings().capacity));
+        match sessions {
+            Some(sessions) => view.load.report(sessions, now.mono),
+            None => view.load.forget_report(),
+        }
+    }
+}
+
+fn verdict_event(pool: PoolName, server: ServerName, from: &Verdict, to: &Verdict) -> Option<Event> {
+    match (from.state(), to) {
+        (_, Verdict::Unconfirmed { .. }) => None,
+        (Some(State::Up), Verdict::Up { .. }) if from.is_confirmed() => None,
+        (_, Verdict::Up { .. }) => Some(Event::ServerUp { pool, server }),
+        (_, Verdict::Down { failure, .. }) => {
+            Some(Event::ServerDown { pool, server, kind: failure.kind, detail: failure.detail.clone() })
+        }
+    }
+}
+
+fn suspect(turn: Turn, watch: &Watch, pool: &PoolName) -> Event {
+    let (silent, of) = watch.suspicion(pool).map_or((0, 0), |it| (it.silent, it.servers));
+    Event::Suspect { pool: pool.clone(), abstains: turn == Turn::Suspected, silent, of }
+}

@@ -1,0 +1,115 @@
+//! One director's decisions: the facade over all the other modules.
+//!
+//! Shared by all threads as an `Arc`. Four kinds of method, in the order in which a shell uses them:
+//! - `start`, `seated`, `alternates`, `servers`, `end`, `reseat`: a client's or an operator's question, answered at once;
+//! - `handle_*`: an input (a look, an order, settings, the passing of time);
+//! - `next_effect`, `drain_dirty`: what is to be done about it; call until nothing is left;
+//! - `next_deadline`: when to call `handle_timeout` again. Early, late or twice is harmless.
+//!
+//! Locks: control before shard, never two shards, never control while a shard is held. A start reads the view without a lock and
+//! touches one shard, under whose lock it checks that the view is still the one it read: once an order has been acknowledged,
+//! no start that began before it can still act on the old picture.
+
+mod avoid;
+mod control;
+mod counts;
+mod memory;
+mod orders;
+mod picture;
+mod sessions;
+mod start;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+pub use memory::{Restored, RestoredCounts};
+pub use orders::{Ordered, Preview, RoleRefusal, UnknownServer};
+pub use sessions::{End, EndRefusal, ReseatRefusal, Reseated, SessionPage, SessionState, SessionsFilter};
+
+use crate::clock::Now;
+use crate::event::Effect;
+use crate::ids::DirectorName;
+use crate::session::{Full, Names, Table, TableOptions, WriterIx};
+use crate::settings::Settings;
+use crate::view::View;
+use avoid::Avoided;
+use control::Control;
+use counts::Counts;
+
+/// The decisions of one director.
+#[derive(Debug)]
+pub struct Director {
+    me: DirectorName,
+    writer: WriterIx,
+    names: Names,
+    table: Table,
+    counts: Counts,
+    view: ArcSwap<View>,
+    /// The number of the view in `view`, for the check under a shard's lock.
+    number: AtomicU64,
+    /// Counts placements, for policies that go in turn.
+    turn: AtomicU64,
+    avoided: Mutex<Avoided>,
+    control: Mutex<Control>,
+}
+
+impl Director {
+    /// A director that remembers nothing yet. Feed it the journal with `restore` before the first start.
+    ///
+    /// # Errors
+    /// When the settings name more pools, servers or directors than one process can remember.
+    pub fn new(settings: Settings, options: TableOptions, now: Now) -> Result<Self, Full> {
+        let settings = Arc::new(settings);
+        let names = Names::default();
+        let counts = Counts::default();
+        let writer = names.writer(&settings.director)?;
+        let control = Control::new(Arc::clone(&settings), &names, &counts, now)?;
+        Ok(Self {
+            me: settings.director.clone(),
+            writer,
+            names,
+            table: Table::new(options),
+            counts,
+            number: AtomicU64::new(control.view.number()),
+            view: ArcSwap::new(Arc::clone(&control.view)),
+            turn: AtomicU64::new(0),
+            avoided: Mutex::new(Avoided::default()),
+            control: Mutex::new(control),
+        })
+    }
+
+    /// This director's name.
+    #[must_use]
+    pub fn name(&self) -> &DirectorName {
+        &self.me
+    }
+
+    /// The picture that decisions read now.
+    #[must_use]
+    pub fn view(&self) -> Arc<View> {
+        self.view.load_full()
+    }
+
+    /// Seats and tombstones in the table. Counts shard by shard: for metrics, not for decisions.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.table.len()
+    }
+
+    /// The next thing that the shell must do; call until `None`.
+    #[must_use]
+    pub fn next_effect(&self) -> Option<Effect> {
+        self.control.lock().next_effect()
+    }
+
+    /// Swaps the picture in one step. Returns when no start that read the old one can still write.
+    fn show(&self, control: &Control) {
+        let number = control.view.number();
+        self.view.store(Arc::clone(&control.view));
+        self.number.store(number, Ordering::SeqCst);
+        self.table.pass();
+    }
+}

@@ -1,0 +1,159 @@
+//! Operators' orders: registers that are taken once, remembered, and say before and after (R15).
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::Director;
+use super::control::Register;
+use crate::clock::{Now, Stamp, Time};
+use crate::entry::{Entry, OperatorWord, RoleOrder, ServerOrder};
+use crate::ids::{DatacenterName, PoolName, ServerName};
+use crate::settings::Settings;
+
+/// An order that was taken, or was in force already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ordered<T> {
+    /// What held.
+    pub before: T,
+    /// What holds.
+    pub after: T,
+    /// Whether anything changed; repeating an order is a success that changes nothing.
+    pub changed: bool,
+}
+
+/// What an order about a server would do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Preview {
+    /// What holds.
+    pub before: OperatorWord,
+    /// What would hold.
+    pub after: OperatorWord,
+    /// Live sessions at the server: maint strands them, drain lets them finish.
+    pub sessions: u32,
+    /// Servers of the same datacenter and pool that would still take new sessions.
+    pub placeable_left: u32,
+    /// Load of those as a share of their capacity afterwards, in percent, were the sessions to move there.
+    pub load_percent: u32,
+}
+
+/// No such server is configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("no such server is configured")]
+pub struct UnknownServer;
+
+/// Why an order about the active role was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum RoleRefusal {
+    /// No such pool is configured.
+    #[error("no such pool is configured")]
+    UnknownPool,
+    /// The pool does not stand in that datacenter.
+    #[error("the pool has no such datacenter")]
+    UnknownDatacenter,
+}
+
+impl Director {
+    /// Takes an operator's word about a server. When it returns, no start that began before can still place there against it.
+    ///
+    /// # Errors
+    /// [`UnknownServer`].
+    pub fn handle_server_order(
+        &self,
+        server: &ServerName,
+        word: OperatorWord,
+        reason: &str,
+        deadline: Option<Time>,
+        now: Now,
+    ) -> Result<Ordered<OperatorWord>, UnknownServer> {
+        let mut control = self.control.lock();
+        let settings = Arc::clone(&control.settings);
+        let health = control.watch.server(server).ok_or(UnknownServer)?;
+        let before = health.operator_word(now.time);
+        let old = health.operator();
+        let same = old.map_or(word == OperatorWord::Ready, |old| {
+            old.word == word && old.reason == reason && old.deadline == deadline && before == word
+        });
+        if same {
+            return Ok(Ordered { before, after: word, changed: false });
+        }
+        let order = ServerOrder {
+            server: server.clone(),
+            word,
+            reason: reason.to_owned(),
+            deadline,
+            stamp: Stamp::next(now.time, old.map(|old| old.stamp)),
+            writer: self.me.clone(),
+        };
+        let changes = control.watch.order(&order, &settings, now);
+        control.unwritten.insert(Register::Order(server.clone()), Entry::ServerOrder(order));
+        self.settle(&mut control, changes, now);
+        Ok(Ordered { before, after: word, changed: true })
+    }
+
+    /// What that order would do; changes nothing.
+    ///
+    /// # Errors
+    /// [`UnknownServer`].
+    pub fn preview_server_order(
+        &self,
+        server: &ServerName,
+        word: OperatorWord,
+        now: Now,
+    ) -> Result<Preview, UnknownServer> {
+        let before = self.control.lock().watch.server(server).ok_or(UnknownServer)?.operator_word(now.time);
+        let view = self.view.load();
+        let (pool, target) = view.server(server).ok_or(UnknownServer)?;
+        let others = || {
+            pool.servers().iter().filter(|other| {
+                other.ix != target.ix
+                    && other.settings.datacenter == target.settings.datacenter
+                    && other.standing.is_placeable()
+            })
+        };
+        let own = (word == OperatorWord::Ready).then_some(target);
+        let left = || others().chain(own);
+        let sessions = target.load.seats();
+        let moving = if word == OperatorWord::Maint { u64::from(sessions) } else { 0 };
+        let load: u64 = left().map(|server| u64::from(server.load.load(now.time))).sum::<u64>() + moving;
+        let capacity: u64 = left().map(|server| u64::from(server.load.capacity())).sum();
+        let load_percent =
+            (load * 100).checked_div(capacity).map_or(100, |share| u32::try_from(share).unwrap_or(u32::MAX));
+        let placeable_left = u32::try_from(left().count()).unwrap_or(u32::MAX);
+        Ok(Preview { before, after: word, sessions, placeable_left, load_percent })
+    }
+
+    /// Takes an order about a pool's active role; `None` is automatic again.
+    ///
+    /// # Errors
+    /// [`RoleRefusal`].
+    pub fn handle_role_order(
+        &self,
+        pool: &PoolName,
+        datacenter: Option<DatacenterName>,
+        now: Now,
+    ) -> Result<Ordered<Option<DatacenterName>>, RoleRefusal> {
+        let mut control = self.control.lock();
+        let settings = control.settings.pools.get(pool).ok_or(RoleRefusal::UnknownPool)?;
+        if datacenter.as_ref().is_some_and(|name| !settings.datacenters.contains(name)) {
+            return Err(RoleRefusal::UnknownDatacenter);
+        }
+        let role = control.roles.get_mut(pool).ok_or(RoleRefusal::UnknownPool)?;
+        let before = role.order().cloned();
+        if before == datacenter {
+            return Ok(Ordered { before: before.clone(), after: before, changed: false });
+        }
+        role.set_order(datacenter.clone());
+        let stamp = Stamp::next(now.time, control.role_orders.get(pool).map(|old| old.stamp));
+        let order = RoleOrder { pool: pool.clone(), datacenter: datacenter.clone(), stamp, writer: self.me.clone() };
+        control.role_orders.insert(pool.clone(), order.clone());
+        control.unwritten.insert(Register::RoleOrder(pool.clone()), Entry::RoleOrder(order));
+        self.settle(&mut control, Vec::new(), now);
+        Ok(Ordered { before, after: datacenter, changed: true })
+    }
+}
+
+/// The pool of a server.
+pub(super) fn pool_of<'s>(settings: &'s Settings, server: &ServerName) -> Option<&'s PoolName> {
+    settings.pools.iter().find(|(_, pool)| pool.servers.contains_key(server)).map(|(name, _)| name)
+}

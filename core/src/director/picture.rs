@@ -1,0 +1,106 @@
+//! Draws the picture: from settings, health and roles to the view that starts read.
+
+use std::sync::Arc;
+
+use super::control::Control;
+use super::counts::Counts;
+use crate::health::{Input, Watch};
+use crate::ids::{DatacenterName, PoolName};
+use crate::role::Service;
+use crate::session::{Full, Names};
+use crate::settings::PoolSettings;
+use crate::view::{PoolView, RoleView, ServerView, View};
+
+/// The next picture. `only` names the pools that changed; the others are taken over as they are. `None` draws all.
+pub(super) fn build(
+    control: &Control,
+    names: &Names,
+    counts: &Counts,
+    only: Option<&[PoolName]>,
+) -> Result<View, Full> {
+    let pools = control
+        .settings
+        .pools
+        .values()
+        .map(|pool| match (control.view.pool(&pool.name), only) {
+            (Some(drawn), Some(only)) if !only.contains(&pool.name) => Ok(Arc::clone(drawn)),
+            _ => draw(control, pool, names, counts).map(Arc::new),
+        })
+        .collect::<Result<Vec<_>, Full>>()?;
+    Ok(View::new(control.view.number() + 1, Arc::clone(&control.settings), pools))
+}
+
+/// Those of the touched pools, and of those whose role moved, that a decision would see otherwise than the view shows them.
+pub(super) fn stale_pools(control: &Control, touched: Vec<PoolName>) -> Vec<PoolName> {
+    let mut stale = touched;
+    for (name, role) in &control.roles {
+        let shown = control.view.pool(name);
+        let moved = shown.is_none_or(|shown| {
+            Some(&shown.role().active) != role.active()
+                || shown.role().order.as_ref() != role.order()
+                || shown.sites().iter().any(|site| Some(site.service) != role.service(&site.datacenter).map(|it| it.0))
+        });
+        if moved && !stale.contains(name) {
+            stale.push(name.clone());
+        }
+    }
+    stale
+}
+
+/// Whether a datacenter serves a pool: of its configured servers, `min_up` must be up by the verdict and not held back by the
+/// operator (R14). Unknown is not down.
+pub(super) fn service(watch: &Watch, pool: &PoolSettings, datacenter: &DatacenterName) -> Service {
+    let (mut configured, mut up, mut unknown) = (0, 0, 0);
+    for server in pool.servers.values().filter(|server| server.datacenter == *datacenter) {
+        configured += 1;
+        match watch.server(&server.name).map_or(Input::Unconfirmed, |health| health.standing().input) {
+            Input::Up | Input::SlowStart | Input::HeldDown | Input::Degraded => up += 1,
+            Input::Unconfirmed => unknown += 1,
+            Input::Maint | Input::Down | Input::LastKnownDown | Input::Drain | Input::Draining => {}
+        }
+    }
+    let needed = pool.failover.min_up.of(configured);
+    if up >= needed {
+        Service::Serves
+    } else if up + unknown >= needed {
+        Service::Unknown
+    } else {
+        Service::Fails
+    }
+}
+
+fn draw(control: &Control, pool: &Arc<PoolSettings>, names: &Names, counts: &Counts) -> Result<PoolView, Full> {
+    let servers = pool
+        .servers
+        .values()
+        .map(|server| {
+            let ix = names.server(&server.name)?;
+            let load = counts.of(ix);
+            let health = control.watch.server(&server.name);
+            let own = health.and_then(|health| health.latest_report()).and_then(|latest| latest.report.capacity);
+            load.limit(own.unwrap_or(pool.capacity));
+            Ok(ServerView {
+                settings: Arc::clone(server),
+                ix,
+                standing: health.map_or(crate::health::Standing::UNKNOWN, crate::health::ServerHealth::standing),
+                incarnation: health.and_then(|health| health.incarnation()).cloned(),
+                load,
+            })
+        })
+        .collect::<Result<Vec<_>, Full>>()?;
+    let role = control.roles.get(&pool.name);
+    let first = || pool.datacenters.first().cloned();
+    // The settings promise at least one datacenter; without any there is nobody to place at, and any name will do.
+    let active =
+        role.and_then(|role| role.active().cloned()).or_else(first).unwrap_or(control.settings.datacenter.clone());
+    let service_of =
+        |name: &DatacenterName| role.and_then(|role| role.service(name)).map_or(Service::Unknown, |it| it.0);
+    let others = pool.datacenters.iter().filter(|name| **name != active);
+    let ladder: Vec<_> = std::iter::once(&active).chain(others).map(|name| (name.clone(), service_of(name))).collect();
+    let role = RoleView {
+        epoch: role.map_or(0, crate::role::Role::epoch),
+        order: role.and_then(|role| role.order().cloned()),
+        active,
+    };
+    Ok(PoolView::new(Arc::clone(pool), names.pool(&pool.name)?, servers, role, &ladder))
+}

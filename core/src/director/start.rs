@@ -1,0 +1,355 @@
+//! The hot path: where does this key sit, and if nowhere usable, where shall it?
+//!
+//! The cookie is merged first (R7); a session whose server is usable is kept, whatever drain, hold-down, slow start and role say
+//! (R14); else placement walks the ladder: active site, servers that are up, then its other usable ones, then the next site.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::Director;
+use crate::clock::{Now, Stamp};
+use crate::entry::{Life, SeatEntry};
+use crate::ids::{Generation, Key, ServerName};
+use crate::placement::{self, KeyHash, Placement, PlacementSet, ServerSlot};
+use crate::seating::{
+    ALTERNATES_MAX, Affinity, Alternates, AvoidRefusal, Refusal, RequestKey, Seat, Shortage, Shown, StartRequest,
+};
+use crate::session::{Change, Mark, Merged, SeatKey, Seen, Shard, Sitting, admit};
+use crate::settings::{Overflow, Passive};
+use crate::view::{PoolLoads, PoolView, ServerView, View};
+
+/// A kept start renews the stamp at most this often (R1).
+const STAMP_RENEWED_EVERY: Duration = Duration::from_secs(60);
+/// Tries to take a place that other threads take at the same moment, before the least bad one is taken.
+const RESERVE_TRIES: u32 = 8;
+/// Views that may pass by during one start before it goes on with the one it has.
+const VIEW_TRIES: u32 = 16;
+
+/// A place that is taken: the server's counter already says so.
+struct Reserved<'v> {
+    server: &'v ServerView,
+}
+
+impl Director {
+    /// Seats a key. Reads the view without a lock, touches one shard, waits for nobody; a kept seat allocates nothing.
+    ///
+    /// # Errors
+    /// [`Refusal`] says why nobody could be seated.
+    pub fn start(&self, request: &StartRequest<'_>, now: Now) -> Result<Seat, Refusal> {
+        let mut tries = 0;
+        loop {
+            let view = self.view.load();
+            tries += 1;
+            if let Some(answer) = self.start_in(&view, request, now, tries >= VIEW_TRIES) {
+                return answer;
+            }
+        }
+    }
+
+    /// The start under one view; `None` when the view was replaced meanwhile.
+    fn start_in(&self, view: &View, request: &StartRequest<'_>, now: Now, last: bool) -> Option<Result<Seat, Refusal>> {
+        let Some(pool) = view.pool(request.pool) else { return Some(Err(Refusal::UnknownPool)) };
+        if let Some((name, _)) = request.labels.iter().find(|(name, _)| !pool.settings().labels.contains(name)) {
+            return Some(Err(Refusal::UnknownLabel(name.clone())));
+        }
+        let key = request.key.key();
+        let shown = request.shown.as_ref().filter(|shown| shown.seat.pool == *request.pool && shown.seat.key == *key);
+        let session = pool.settings().allow_multiple.then(|| shown.map_or(request.session, |shown| shown.seat.session));
+        let seat_key = self.table.key(pool.ix(), key, session);
+        let mut shard = self.table.lock(&seat_key);
+        if view.number() != self.number.load(Ordering::SeqCst) && !last {
+            return None;
+        }
+        let at = At { director: self, view, pool, request, shown, seat_key, now };
+        Some(at.decide(&mut shard))
+    }
+
+    /// The seat that the caller already has at a usable server; creates and changes nothing (HEAD, prefetch, checks).
+    #[must_use]
+    pub fn seated(
+        &self,
+        pool: &crate::ids::PoolName,
+        key: Option<&Key>,
+        shown: Option<&Shown>,
+        now: Now,
+    ) -> Option<Seat> {
+        let view = self.view.load();
+        let pool = view.pool(pool)?;
+        let shown = shown.filter(|shown| shown.seat.pool == pool.settings().name);
+        let key = key.or_else(|| shown.map(|shown| &shown.seat.key))?;
+        let shown = shown.filter(|shown| shown.seat.key == *key);
+        let session = if pool.settings().allow_multiple { Some(shown?.seat.session) } else { None };
+        let seat_key = self.table.key(pool.ix(), key, session);
+        let known = self.table.lock(&seat_key).find(&seat_key).map(|record| record.entry_for(key.clone(), &self.names));
+        let ttl = pool.settings().session_ttl;
+        let entry = match (known, shown.filter(|shown| admit(&shown.seat, now.time, ttl).is_ok())) {
+            (Some(known), Some(shown)) => crate::session::merge(known, shown.seat.clone()),
+            (Some(known), None) => known,
+            (None, shown) => shown?.seat.clone(),
+        };
+        if entry.life != Life::Live || admit(&entry, now.time, ttl).is_err() {
+            return None;
+        }
+        let server = pool.server_named(&entry.server).filter(|server| server.standing.is_usable())?;
+        let owner = shown.is_some_and(|shown| shown.owner && shown.seat.session == entry.session);
+        Some(Seat { affinity: Affinity::Kept, reason: "seated", owner, server: server.target(), ttl, entry })
+    }
+
+    /// Other servers that could take this session, in failover order: at most 16, rotated per key, so that the sessions of one
+    /// dead server do not all try the same next one.
+    #[must_use]
+    pub fn alternates(&self, seat: &Seat) -> Alternates {
+        let view = self.view.load();
+        let key = KeyHash::of(&seat.entry.key);
+        view.pool(&seat.entry.pool)
+            .map_or_else(Alternates::new, |pool| failover_order(pool, key, Some(&seat.server.name)))
+    }
+
+    /// A pool's servers in failover order, rotated by `rotation`; `None` for an unknown pool.
+    #[must_use]
+    pub fn servers(&self, pool: &crate::ids::PoolName, rotation: KeyHash) -> Option<Alternates> {
+        self.view.load().pool(pool).map(|pool| failover_order(pool, rotation, None))
+    }
+}
+
+fn failover_order(pool: &PoolView, key: KeyHash, without: Option<&ServerName>) -> Alternates {
+    let mut targets = Alternates::new();
+    for site in pool.sites() {
+        for set in [&site.first, &site.last] {
+            let wanted = |slot| pool.at(slot).is_some_and(|server| Some(&server.settings.name) != without);
+            let order = placement::order(set, key, ALTERNATES_MAX - targets.len(), wanted);
+            targets.extend(order.into_iter().filter_map(|slot| pool.at(slot)).map(ServerView::target));
+            if targets.len() >= ALTERNATES_MAX {
+                return targets;
+            }
+        }
+    }
+    targets
+}
+
+/// One start under one view and one shard's lock.
+struct At<'a> {
+    director: &'a Director,
+    view: &'a View,
+    pool: &'a PoolView,
+    request: &'a StartRequest<'a>,
+    /// The caller's proof, already checked to be of this pool and key.
+    shown: Option<&'a Shown>,
+    seat_key: SeatKey<'a>,
+    now: Now,
+}
+
+impl At<'_> {
+    fn decide(&self, shard: &mut Shard) -> Result<Seat, Refusal> {
+        self.merge_shown(shard);
+        let ttl = self.pool.settings().session_ttl;
+        let known = shard.find(&self.seat_key).map(|record| *record.sitting());
+        let known = known.filter(|sitting| sitting.expires(ttl) > self.now.time);
+        let live = known.filter(|sitting| sitting.life == Life::Live);
+        let Some(sitting) = live else {
+            // A cookie whose session has ended is treated as absent: its key begins nothing, the edge mints another one.
+            if matches!(self.request.key, RequestKey::Shown(_)) {
+                return Err(Refusal::SessionEnded);
+            }
+            return self.seat_anew(shard, known, None, "new");
+        };
+        match self.pool.server(sitting.server) {
+            Some(server) if server.standing.is_usable() => match self.avoids(server, &sitting)? {
+                false => Ok(self.keep(shard, sitting, server)),
+                // Nobody is stranded: where there is no other server, the one that is avoided is still there.
+                true => self
+                    .seat_anew(shard, known, Some(&server.settings.name), "avoid")
+                    .or_else(|_| Ok(self.keep(shard, sitting, server))),
+            },
+            Some(server) => self.seat_anew(shard, known, None, server.standing.input.as_str()),
+            None => self.seat_anew(shard, known, None, "removed"),
+        }
+    }
+
+    /// R7: a valid cookie or token is merged as a seat, with its seat's stamp, before the decision. What is not admitted is
+    /// treated as absent.
+    fn merge_shown(&self, shard: &mut Shard) {
+        let Some(shown) = self.shown else { return };
+        let ttl = self.pool.settings().session_ttl;
+        if admit(&shown.seat, self.now.time, ttl).is_err() {
+            return;
+        }
+        let Ok(merged) = shard.merge(&self.seat_key, &shown.seat, &self.director.names, Mark::Dirty) else { return };
+        if let (Merged::New(Change { after: Some(server), .. }), true) = (merged, shown.seat.minted) {
+            self.director.counts.of(server).minted_seen(shown.seat.stamp.time());
+        }
+        self.director.counts.apply(merged.change());
+    }
+
+    fn avoids(&self, server: &ServerView, sitting: &Sitting) -> Result<bool, Refusal> {
+        if self.request.avoid != Some(&server.settings.name) {
+            return Ok(false);
+        }
+        if !self.owns(sitting) {
+            return Err(Refusal::AvoidRefused(AvoidRefusal::NotOwner));
+        }
+        if !self.director.avoided.lock().admit(sitting.session.0, self.now.mono) {
+            return Err(Refusal::AvoidRefused(AvoidRefusal::TooOften));
+        }
+        Ok(true)
+    }
+
+    fn owns(&self, sitting: &Sitting) -> bool {
+        self.shown.is_some_and(|shown| shown.owner && shown.seat.session == sitting.session)
+    }
+
+    fn keep(&self, shard: &mut Shard, mut sitting: Sitting, server: &ServerView) -> Seat {
+        let reborn = sitting.incarnation.contradicts(server.tag());
+        if reborn || self.now.time.since(sitting.stamp.time()) >= STAMP_RENEWED_EVERY {
+            sitting.stamp = Stamp::next(self.now.time, Some(sitting.stamp));
+            sitting.writer = self.director.writer;
+            sitting.seen = sitting.seen.max(Seen::at(self.now.time));
+            if server.incarnation.is_some() {
+                sitting.incarnation = server.tag();
+            }
+            // In place: the key is there, so the table cannot be too full for it.
+            if let Ok(change) = shard.put(&self.seat_key, sitting) {
+                self.director.counts.apply(change);
+            }
+        }
+        let reason = if reborn { "reborn" } else { "usable" };
+        self.seat(&sitting, server, Affinity::Kept, reason, self.owns(&sitting))
+    }
+
+    /// Places a session that has no server, or cannot have its own any more.
+    fn seat_anew(
+        &self,
+        shard: &mut Shard,
+        known: Option<Sitting>,
+        without: Option<&ServerName>,
+        reason: &'static str,
+    ) -> Result<Seat, Refusal> {
+        let Reserved { server } = self.place(without)?;
+        let live = known.filter(|sitting| sitting.life == Life::Live);
+        let sitting = Sitting {
+            session: live.map_or(self.request.session, |sitting| sitting.session),
+            incarnation: server.tag(),
+            stamp: Stamp::next(self.now.time, known.map(|sitting| sitting.stamp)),
+            generation: known.map_or(Generation::FIRST, |sitting| sitting.generation.next()),
+            seen: Seen::at(self.now.time),
+            server: server.ix,
+            writer: self.director.writer,
+            life: Life::Live,
+            minted: matches!(self.request.key, RequestKey::Minted(_)) || live.is_some_and(|sitting| sitting.minted),
+        };
+        let unseen = known.is_none() && matches!(self.request.key, RequestKey::Minted(_));
+        match if unseen { None } else { shard.put(&self.seat_key, sitting).ok() } {
+            Some(change) => {
+                self.director.counts.apply(change);
+                server.load.settle();
+            }
+            // A minted key is not stored until it is seen again (R10); a table that is full stores nothing new, and the
+            // cookie alone carries the seat.
+            None => server.load.settle_minted(self.now.time),
+        }
+        let (affinity, owner) = match live {
+            Some(sitting) => (Affinity::Moved, self.owns(&sitting)),
+            None => (Affinity::Placed, true),
+        };
+        Ok(self.seat(&sitting, server, affinity, reason, owner))
+    }
+
+    /// Walks the ladder (R14) and takes a place.
+    fn place(&self, without: Option<&ServerName>) -> Result<Reserved<'_>, Refusal> {
+        let settings = self.pool.settings();
+        let active = &self.pool.role().active;
+        let here = &self.view.settings().datacenter;
+        let refuses = settings.failover.passive == Passive::Refuse && here != active;
+        if refuses && self.pool.can_seat_in(active) {
+            return Err(Refusal::Passive { active: active.clone() });
+        }
+        let eligible = |slot: ServerSlot| {
+            self.pool.at(slot).is_some_and(|server| {
+                Some(&server.settings.name) != without && server.offers(settings, self.request.labels)
+            })
+        };
+        let key = KeyHash::of(self.request.key.key());
+        for site in self.pool.sites() {
+            for set in [&site.first, &site.last] {
+                if let Some(reserved) = self.reserve(set, key, eligible) {
+                    return Ok(reserved);
+                }
+            }
+            let full = || [&site.first, &site.last].iter().any(|set| set.slots().any(eligible));
+            if site.datacenter == *active && settings.failover.overflow == Overflow::Refuse && full() {
+                break;
+            }
+        }
+        Err(Refusal::NoServer(self.shortage(without)))
+    }
+
+    /// Chooses within one rung and counts the choice at once, so that two threads cannot both take the last place.
+    fn reserve(
+        &self,
+        set: &PlacementSet,
+        key: KeyHash,
+        eligible: impl Fn(ServerSlot) -> bool + Copy,
+    ) -> Option<Reserved<'_>> {
+        let settings = self.pool.settings();
+        let loads = PoolLoads::new(self.pool, self.now.time);
+        for tries in 1.. {
+            let turn = self.director.turn.fetch_add(1, Ordering::Relaxed);
+            let Placement { server, limit } =
+                placement::place(settings.placement, set, key, &loads, eligible, settings.load_bound_permille, turn)?;
+            let server = self.pool.at(server)?;
+            server.load.reserve();
+            let limit = if tries < RESERVE_TRIES { limit } else { server.load.capacity() };
+            if server.load.load(self.now.time) <= limit {
+                return Some(Reserved { server });
+            }
+            server.load.release();
+            if tries >= 2 * RESERVE_TRIES {
+                return None;
+            }
+        }
+        None
+    }
+
+    fn shortage(&self, without: Option<&ServerName>) -> Shortage {
+        use crate::health::Input;
+        let mut shortage = Shortage::default();
+        for server in self.pool.servers() {
+            shortage.servers += 1;
+            let count = match server.standing.input {
+                Input::Maint => &mut shortage.maint,
+                Input::Down | Input::LastKnownDown => &mut shortage.down,
+                Input::Drain | Input::Draining => &mut shortage.drain,
+                _ if Some(&server.settings.name) == without => &mut shortage.avoided,
+                _ if !server.offers(self.pool.settings(), self.request.labels) => &mut shortage.labels,
+                _ if server.load.load(self.now.time) >= server.load.capacity() => &mut shortage.full,
+                _ => &mut shortage.elsewhere,
+            };
+            *count += 1;
+        }
+        shortage
+    }
+
+    fn seat(
+        &self,
+        sitting: &Sitting,
+        server: &ServerView,
+        affinity: Affinity,
+        reason: &'static str,
+        owner: bool,
+    ) -> Seat {
+        let entry = SeatEntry {
+            pool: self.pool.settings().name.clone(),
+            key: self.request.key.key().clone(),
+            session: sitting.session,
+            server: server.settings.name.clone(),
+            incarnation: sitting.incarnation,
+            generation: sitting.generation,
+            stamp: sitting.stamp,
+            writer: self.director.names.book().writer(sitting.writer).clone(),
+            life: sitting.life,
+            seen: sitting.seen.time(),
+            minted: sitting.minted,
+        };
+        Seat { entry, affinity, reason, owner, server: server.target(), ttl: self.pool.settings().session_ttl }
+    }
+}

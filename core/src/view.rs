@@ -1,0 +1,276 @@
+//! The immutable picture that a decision reads: members, addresses, health and roles of one moment.
+//!
+//! Rebuilt by the control side when something changed and swapped in ONE step, so that no start can see new members with old
+//! health. Owns no rule: standings come from `health`, roles from `role`, the choice from `placement`. The only things that
+//! change behind it are the load counters, which it points to.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::clock::Time;
+use crate::health::{Standing, Tier};
+use crate::ids::{DatacenterName, Incarnation, IncarnationTag, LabelName, PoolName, ServerName};
+use crate::load::ServerLoad;
+use crate::placement::{Loads, PlacementSet, Seatable, ServerSlot, stepped_weight};
+use crate::role::Service;
+use crate::seating::Target;
+use crate::session::{PoolIx, ServerIx};
+use crate::settings::{PoolSettings, ServerSettings, Settings};
+
+/// The whole picture.
+#[derive(Debug)]
+pub struct View {
+    number: u64,
+    settings: Arc<Settings>,
+    pools: BTreeMap<PoolName, Arc<PoolView>>,
+}
+
+/// One pool.
+#[derive(Debug)]
+pub struct PoolView {
+    settings: Arc<PoolSettings>,
+    ix: PoolIx,
+    servers: Vec<ServerView>,
+    /// Slots by the table's server index, sorted.
+    by_ix: Vec<(ServerIx, ServerSlot)>,
+    sites: Vec<SiteView>,
+    role: RoleView,
+}
+
+/// One server.
+#[derive(Debug, Clone)]
+pub struct ServerView {
+    /// Name, datacenter, origin, weight, labels.
+    pub settings: Arc<ServerSettings>,
+    /// The table's index of it.
+    pub ix: ServerIx,
+    /// What decisions may do with it.
+    pub standing: Standing,
+    /// The life of its process, when known.
+    pub incarnation: Option<Incarnation>,
+    /// Its live counters.
+    pub load: Arc<ServerLoad>,
+}
+
+/// One datacenter of a pool, in the order of the ladder.
+#[derive(Debug)]
+pub struct SiteView {
+    /// Its name.
+    pub datacenter: DatacenterName,
+    /// Whether it serves.
+    pub service: Service,
+    /// Servers that are up and not held back.
+    pub first: PlacementSet,
+    /// Servers that are held down, degraded or unconfirmed: ranked after all of `first`.
+    pub last: PlacementSet,
+}
+
+/// The role of a pool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoleView {
+    /// The active datacenter.
+    pub active: DatacenterName,
+    /// Counts changes.
+    pub epoch: u64,
+    /// The operator's order in force.
+    pub order: Option<DatacenterName>,
+}
+
+impl View {
+    /// Puts a picture together.
+    #[must_use]
+    pub fn new(number: u64, settings: Arc<Settings>, pools: impl IntoIterator<Item = Arc<PoolView>>) -> Self {
+        let pools = pools.into_iter().map(|pool| (pool.settings.name.clone(), pool)).collect();
+        Self { number, settings, pools }
+    }
+
+    /// Counts pictures; a start compares it under the shard's lock.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The settings that it was built from.
+    #[must_use]
+    pub fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+
+    /// A pool by name.
+    #[must_use]
+    pub fn pool(&self, name: &PoolName) -> Option<&Arc<PoolView>> {
+        self.pools.get(name)
+    }
+
+    /// All pools in order of name.
+    pub fn pools(&self) -> impl Iterator<Item = &Arc<PoolView>> {
+        self.pools.values()
+    }
+
+    /// A server by name, with its pool.
+    #[must_use]
+    pub fn server(&self, name: &ServerName) -> Option<(&Arc<PoolView>, &ServerView)> {
+        self.pools.values().find_map(|pool| pool.server_named(name).map(|server| (pool, server)))
+    }
+}
+
+impl PoolView {
+    /// Puts one pool's picture together. `sites` is the ladder: the active datacenter first, then the others in order.
+    #[must_use]
+    pub fn new(
+        settings: Arc<PoolSettings>,
+        ix: PoolIx,
+        servers: Vec<ServerView>,
+        role: RoleView,
+        ladder: &[(DatacenterName, Service)],
+    ) -> Self {
+        let slots = || servers.iter().zip(0_u32..).map(|(server, at)| (server, ServerSlot(at)));
+        let mut by_ix: Vec<_> = slots().map(|(server, slot)| (server.ix, slot)).collect();
+        by_ix.sort_unstable();
+        let rung = |datacenter: &DatacenterName, first: bool| {
+            PlacementSet::new(
+                slots()
+                    .filter(|(server, _)| server.settings.datacenter == *datacenter)
+                    .filter(|(server, _)| {
+                        server.standing.is_placeable() && (server.standing.tier() == Tier::Normal) == first
+                    })
+                    .map(|(server, slot)| Seatable {
+                        server: slot,
+                        name: server.settings.name.as_str(),
+                        weight: stepped_weight(server.settings.weight, u32::from(server.standing.weight_step)),
+                        position: server.settings.position,
+                    }),
+            )
+        };
+        let sites = ladder
+            .iter()
+            .map(|(datacenter, service)| SiteView {
+                datacenter: datacenter.clone(),
+                service: *service,
+                first: rung(datacenter, true),
+                last: rung(datacenter, false),
+            })
+            .collect();
+        Self { settings, ix, by_ix, sites, role, servers }
+    }
+
+    /// Its configuration.
+    #[must_use]
+    pub fn settings(&self) -> &Arc<PoolSettings> {
+        &self.settings
+    }
+
+    /// The table's index of it.
+    #[must_use]
+    pub fn ix(&self) -> PoolIx {
+        self.ix
+    }
+
+    /// All servers, by slot.
+    #[must_use]
+    pub fn servers(&self) -> &[ServerView] {
+        &self.servers
+    }
+
+    /// The ladder: the active datacenter first.
+    #[must_use]
+    pub fn sites(&self) -> &[SiteView] {
+        &self.sites
+    }
+
+    /// The role.
+    #[must_use]
+    pub fn role(&self) -> &RoleView {
+        &self.role
+    }
+
+    /// A server by slot.
+    #[must_use]
+    pub fn at(&self, slot: ServerSlot) -> Option<&ServerView> {
+        self.servers.get(usize::try_from(slot.0).ok()?)
+    }
+
+    /// A server by the table's index; `None` when it is not configured any more.
+    #[must_use]
+    pub fn server(&self, ix: ServerIx) -> Option<&ServerView> {
+        self.slot(ix).and_then(|slot| self.at(slot))
+    }
+
+    /// A server's slot by the table's index.
+    #[must_use]
+    pub fn slot(&self, ix: ServerIx) -> Option<ServerSlot> {
+        let at = self.by_ix.binary_search_by_key(&ix, |(ix, _)| *ix).ok()?;
+        self.by_ix.get(at).map(|(_, slot)| *slot)
+    }
+
+    /// A server by name.
+    #[must_use]
+    pub fn server_named(&self, name: &ServerName) -> Option<&ServerView> {
+        self.servers.iter().find(|server| server.settings.name == *name)
+    }
+
+    /// Whether any server could take a start now, whatever it asks for.
+    #[must_use]
+    pub fn can_seat(&self) -> bool {
+        self.servers.iter().any(|server| server.standing.is_usable())
+    }
+
+    /// Whether any of one datacenter's servers could.
+    #[must_use]
+    pub fn can_seat_in(&self, datacenter: &DatacenterName) -> bool {
+        self.servers.iter().any(|server| server.standing.is_usable() && server.settings.datacenter == *datacenter)
+    }
+}
+
+impl ServerView {
+    /// The server as a client gets it.
+    #[must_use]
+    pub fn target(&self) -> Target {
+        Target {
+            name: self.settings.name.clone(),
+            origin: Arc::clone(&self.settings.origin),
+            datacenter: self.settings.datacenter.clone(),
+        }
+    }
+
+    /// The life of its process as seats carry it.
+    #[must_use]
+    pub fn tag(&self) -> IncarnationTag {
+        self.incarnation.as_ref().map_or(IncarnationTag::UNKNOWN, Incarnation::tag)
+    }
+
+    /// Whether it offers what is asked for: a label that it does not carry takes any value, unless the pool requires it.
+    #[must_use]
+    pub fn offers(&self, pool: &PoolSettings, labels: &[(LabelName, Cow<'_, str>)]) -> bool {
+        labels.iter().all(|(name, value)| match self.settings.labels.get(name) {
+            Some(offered) => offered.contains(value.as_ref()),
+            None => !pool.required_labels.contains(name),
+        })
+    }
+}
+
+/// The loads of one pool at one moment, as placement asks for them.
+#[derive(Debug, Clone, Copy)]
+pub struct PoolLoads<'v> {
+    pool: &'v PoolView,
+    now: Time,
+}
+
+impl<'v> PoolLoads<'v> {
+    /// The loads now.
+    #[must_use]
+    pub fn new(pool: &'v PoolView, now: Time) -> Self {
+        Self { pool, now }
+    }
+}
+
+impl Loads for PoolLoads<'_> {
+    fn load(&self, server: ServerSlot) -> u32 {
+        self.pool.at(server).map_or(u32::MAX, |server| server.load.load(self.now))
+    }
+
+    fn capacity(&self, server: ServerSlot) -> u32 {
+        self.pool.at(server).map_or(0, |server| server.load.capacity())
+    }
+}
