@@ -251,7 +251,7 @@ impl Director {
         let roles = control.settings.pools.iter().filter_map(|(name, pool)| {
             control.roles.get(name)?.next_deadline(&pool.failover).filter(|at| *at > now.mono)
         });
-        let watch = control.watch.next_deadline(&control.settings, now);
+        let watch = control.watch.next_deadline();
         roles.chain(watch).min().unwrap_or(Mono(u64::MAX)).min(now.mono + super::memory::SWEEP_EVERY)
     }
 

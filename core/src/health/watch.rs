@@ -172,7 +172,7 @@ impl Watch {
 
     fn find<'a>(&mut self, server: &ServerName, settings: &'a Settings) -> Option<(&mut Watched, &'a PoolSettings)> {
         let watched = self.servers.get_mut(server)?;
-        settings.pools.get(&watched.pool).map(|pool| (watched, pool))
+        settings.pools.get(&watched.pool).map(|pool| (watched, pool.as_ref()))
     }
 
     fn with(
