@@ -281,7 +281,8 @@ impl Problem {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::UnknownPool => Self::NotFound,
+            // The edge asks again with a minted key, so a client never sees an ended session's refusal.
+            Refusal::UnknownPool | Refusal::SessionEnded => Self::NotFound,
             Refusal::UnknownLabel(name) => Self::malformed(format!("labels.{name}"), "is not a label of this pool"),
             Refusal::NoServer(shortage) => Self::NoServer(shortage),
             Refusal::Passive { active } => Self::Passive { active: Some(active) },
