@@ -390,7 +390,10 @@ mod tests {
             let healed = play.log.len();
             play.until(3_700_000, &|_, _| None);
             for number in 1..=count {
-                assert_eq!(play.input(&format!("e{number}")), Input::Up);
+                let name = format!("e{number}");
+                assert_eq!(play.input(&name), Input::Up);
+                let steadiness = play.watch.server(&server(&name)).unwrap().steadiness();
+                assert_eq!(steadiness.falls_at(Mono(0)), 0, "a fall that was taken back costs nothing later");
             }
             for (time, change) in &play.log[healed..] {
                 if let Change::Server(_, ServerChange::Standing { to, .. }) = change {
@@ -498,6 +501,18 @@ mod tests {
         play.watch.configure(&settings, at(10_001));
         assert!(play.watch.server(&server("e2")).is_none());
         assert_eq!(play.watch.look(&server("e2"), &good(), &settings, at(10_002)), vec![], "a look that came too late");
+    }
+
+    #[test]
+    fn a_server_that_is_added_during_a_suspicion_is_suspected_with_the_others() {
+        let mut play = Play::new(site(2, 0));
+        play.until(10_000, &|_, _| None);
+        play.until(20_000, &|_, _| SILENT);
+        play.settings = site(3, 0);
+        play.watch.configure(&play.settings, at(20_000));
+        play.due.insert((20_100, server("e3")), ());
+        play.until(60_000, &|_, _| SILENT);
+        assert_eq!(play.input("e3"), Input::Unconfirmed);
     }
 
     #[test]
