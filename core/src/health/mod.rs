@@ -8,6 +8,7 @@
 
 mod look;
 mod observer;
+mod said;
 mod standing;
 mod status;
 mod steady;
@@ -19,8 +20,9 @@ mod watch;
 
 pub use look::{Failure, FailureKind, Look, Outcome, Report};
 pub use observer::{Hearing, Observer, Suspicion, Turn};
+pub use said::{LatestReport, Said};
 pub use standing::{Input, Standing, Tier};
-pub use status::{HeardVote, LatestReport, ServerChange, ServerHealth};
+pub use status::{HeardVote, ServerChange, ServerHealth};
 pub use steady::{Steadiness, WEIGHT_STEPS};
 pub use verdict::{CastVote, State, Verdict, verdict};
 pub use vote::{Abstention, Silence, Site, Vote, Voter, probe_interval, vote_lasts};

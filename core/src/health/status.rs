@@ -7,19 +7,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use smallvec::SmallVec;
-
 use super::steady::{Steadiness, WEIGHT_STEPS};
 use super::verdict::{CastVote, State, Verdict, verdict};
 use super::vote::{Silence, Site, Vote, Voter, vote_lasts};
-use super::{Failure, FailureKind, Input, Look, Outcome, Report, Standing};
+use super::{Failure, Input, LatestReport, Look, Outcome, Report, Said, Standing};
 use crate::clock::{Mono, Now, Time};
 use crate::entry::{LastVerdict, OperatorWord, ServerOrder};
 use crate::ids::{DatacenterName, DirectorName, Incarnation, ServerName};
 use crate::settings::{DependencyEffect, PoolSettings};
-
-/// Incarnations that are kept for display.
-const INCARNATIONS_MAX: usize = 4;
 
 /// What changed about one server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,15 +70,6 @@ pub struct HeardVote {
     pub lasts: Duration,
 }
 
-/// The latest report, and when it came.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LatestReport {
-    /// What the server said.
-    pub report: Report,
-    /// When.
-    pub at: Mono,
-}
-
 /// One server's health.
 #[derive(Debug, Clone)]
 pub struct ServerHealth {
@@ -99,11 +85,7 @@ pub struct ServerHealth {
     before_fall: Option<BeforeFall>,
     since: Mono,
     order: Option<ServerOrder>,
-    latest: Option<LatestReport>,
-    /// The last few, the present one last.
-    incarnations: SmallVec<[Incarnation; INCARNATIONS_MAX]>,
-    /// The last word about each configured dependency.
-    depends: BTreeMap<String, bool>,
+    said: Said,
     steadiness: Steadiness,
     standing: Standing,
 }
@@ -129,9 +111,7 @@ impl ServerHealth {
             before_fall: None,
             since: now.mono,
             order: None,
-            latest: None,
-            incarnations: SmallVec::new(),
-            depends: BTreeMap::new(),
+            said: Said::default(),
             steadiness: Steadiness::default(),
             standing: Standing::UNKNOWN,
         }
@@ -143,8 +123,8 @@ impl ServerHealth {
             self.known = Some(if last.up { State::Up } else { State::Down });
         }
         let incarnation = last.incarnation.as_deref().and_then(|text| Incarnation::parse(text).ok());
-        if let (Some(incarnation), true) = (incarnation, self.incarnations.is_empty()) {
-            self.incarnations.push(incarnation);
+        if let Some(incarnation) = incarnation {
+            self.said.restore(incarnation);
         }
     }
 
@@ -154,7 +134,7 @@ impl ServerHealth {
         self.known.map(|state| LastVerdict {
             server: self.name.clone(),
             up: state == State::Up,
-            incarnation: self.incarnation().map(|it| it.as_str().to_owned()),
+            incarnation: self.said.incarnation().map(|it| it.as_str().to_owned()),
             time,
         })
     }
@@ -188,53 +168,7 @@ impl ServerHealth {
         now: Now,
         changes: &mut Vec<ServerChange>,
     ) -> Result<(), Failure> {
-        if let Some(other) = report.server.as_ref().filter(|other| **other != self.name) {
-            let detail = format!("says that it is {other}");
-            return Err(Failure { kind: FailureKind::WrongName, check: None, detail });
-        }
-        if *report != Report::default() {
-            self.latest = Some(LatestReport { report: report.clone(), at: now.mono });
-        }
-        self.take_incarnation(report, changes);
-        self.take_dependencies(report, pool, changes);
-        self.dependency_down(pool, DependencyEffect::Down).map_or(Ok(()), |name| {
-            let detail = format!("dependency {name} is down");
-            Err(Failure { kind: FailureKind::Dependency, check: None, detail })
-        })
-    }
-
-    fn take_incarnation(&mut self, report: &Report, changes: &mut Vec<ServerChange>) {
-        let Some(new) = report.incarnation.as_ref().filter(|new| self.incarnations.last() != Some(*new)) else {
-            return;
-        };
-        let old = self.incarnations.last().cloned();
-        if self.incarnations.len() == INCARNATIONS_MAX {
-            self.incarnations.remove(0);
-        }
-        self.incarnations.push(new.clone());
-        changes.push(ServerChange::Incarnation { old, new: new.clone() });
-    }
-
-    fn take_dependencies(&mut self, report: &Report, pool: &PoolSettings, changes: &mut Vec<ServerChange>) {
-        for (name, effect) in &pool.depends {
-            let Some(&up) = report.depends.get(name) else { continue };
-            let before = self.depends.insert(name.clone(), up);
-            if before.unwrap_or(true) != up {
-                changes.push(ServerChange::Dependency {
-                    name: name.clone(),
-                    effect: *effect,
-                    up,
-                    known: before.is_some(),
-                });
-            }
-        }
-    }
-
-    /// The first dependency with this effect that is down.
-    #[must_use]
-    pub fn dependency_down<'a>(&self, pool: &'a PoolSettings, effect: DependencyEffect) -> Option<&'a str> {
-        let down = |name: &&String| self.depends.get(*name) == Some(&false);
-        pool.depends.iter().filter(|(_, it)| **it == effect).map(|(name, _)| name).find(down).map(String::as_str)
+        self.said.take(&self.name, report, pool, now.mono, changes)
     }
 
     /// The observer's word (see [`Voter::set_silence`]). Call [`Self::refresh`] afterwards.
@@ -356,8 +290,8 @@ impl ServerHealth {
             (Verdict::Down { .. }, _) => Input::Down,
             (Verdict::Unconfirmed { last: Some(State::Down) }, _) => Input::LastKnownDown,
             (_, OperatorWord::Drain) => Input::Drain,
-            _ if self.is_draining() => Input::Draining,
-            _ if self.dependency_down(pool, DependencyEffect::Degrade).is_some() => Input::Degraded,
+            _ if self.said.is_draining() => Input::Draining,
+            _ if self.said.dependency_down(pool, DependencyEffect::Degrade).is_some() => Input::Degraded,
             _ if self.steadiness.is_held(now.mono) => Input::HeldDown,
             (Verdict::Unconfirmed { .. }, _) => Input::Unconfirmed,
             (Verdict::Up { .. }, _) if weight_step < WEIGHT_STEPS => Input::SlowStart,
@@ -433,34 +367,22 @@ impl ServerHealth {
         order.map_or(OperatorWord::Ready, |order| order.word)
     }
 
-    /// The server itself asks for no new sessions.
-    #[must_use]
-    pub fn is_draining(&self) -> bool {
-        self.latest.as_ref().and_then(|latest| latest.report.draining).unwrap_or(false)
-    }
-
-    /// What it said last, and when.
+    /// Its latest report, and when it came.
     #[must_use]
     pub fn latest_report(&self) -> Option<&LatestReport> {
-        self.latest.as_ref()
-    }
-
-    /// The configured dependencies that it spoke of: true is up.
-    #[must_use]
-    pub fn dependencies(&self) -> &BTreeMap<String, bool> {
-        &self.depends
+        self.said.latest()
     }
 
     /// The present incarnation.
     #[must_use]
     pub fn incarnation(&self) -> Option<&Incarnation> {
-        self.incarnations.last()
+        self.said.incarnation()
     }
 
-    /// The last few incarnations, the present one last.
+    /// Everything that it said of itself.
     #[must_use]
-    pub fn incarnations(&self) -> &[Incarnation] {
-        &self.incarnations
+    pub fn said(&self) -> &Said {
+        &self.said
     }
 
     /// Its falls, hold-down and slow start.
@@ -472,6 +394,7 @@ impl ServerHealth {
 
 #[cfg(test)]
 mod tests {
+    use super::super::FailureKind;
     use super::super::testing::{at, bad, good, pool, says, server, site};
     use super::*;
     use crate::clock::Stamp;
@@ -716,7 +639,7 @@ mod tests {
             let changes = one.look(&told(number), u64::from(number));
             assert_eq!(changes, vec![ServerChange::Incarnation { old: Some(life(number - 1)), new: life(number) }]);
         }
-        assert_eq!(one.health.incarnations(), [life(4), life(5), life(6), life(7)]);
+        assert_eq!(one.health.said().incarnations(), [life(4), life(5), life(6), life(7)]);
     }
 
     #[test]
