@@ -394,6 +394,8 @@ impl ServerHealth {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::super::FailureKind;
     use super::super::testing::{at, bad, good, pool, says, server, site};
     use super::*;
@@ -412,13 +414,13 @@ mod tests {
 
         fn depending(depends: &[(&str, DependencyEffect)]) -> Self {
             let mut settings = site(1, 0);
-            let pool = settings.pools.get_mut(&pool()).unwrap();
+            let pool = Arc::make_mut(settings.pools.get_mut(&pool()).unwrap());
             pool.depends = depends.iter().map(|(name, effect)| ((*name).to_owned(), *effect)).collect();
             Self { settings, health: ServerHealth::new(server("e1"), Site::Own, at(0)) }
         }
 
-        fn pool(&self) -> PoolSettings {
-            self.settings.pools[&pool()].clone()
+        fn pool(&self) -> Arc<PoolSettings> {
+            Arc::clone(&self.settings.pools[&pool()])
         }
 
         fn look(&mut self, look: &Look, millis: u64) -> Vec<ServerChange> {

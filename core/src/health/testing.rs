@@ -65,7 +65,7 @@ pub(super) fn site(own: u32, other: u32) -> Settings {
             weight: 100,
             labels: BTreeMap::new(),
         };
-        (server(&name), settings)
+        (server(&name), Arc::new(settings))
     });
     let pool_settings = PoolSettings {
         name: pool(),
@@ -96,6 +96,6 @@ pub(super) fn site(own: u32, other: u32) -> Settings {
         director: DirectorName::parse("d1").unwrap(),
         datacenter: east,
         peers: BTreeMap::new(),
-        pools: BTreeMap::from([(pool(), pool_settings)]),
+        pools: BTreeMap::from([(pool(), Arc::new(pool_settings))]),
     }
 }
