@@ -38,9 +38,11 @@ pub(super) struct HttpWire {
 
 /// A connection is dropped where it ends: only then does a request that it had not taken yet learn that nobody will.
 enum State {
-    Open(Box<Connection<TokioIo<Box<dyn Wire>>, Empty<Bytes>>>),
+    Open(Box<Driver>),
     Ended(Result<(), Fault>),
 }
+
+type Driver = Connection<TokioIo<Box<dyn Wire>>, Empty<Bytes>>;
 
 /// A complete answer, or a status whose body did not come through.
 pub(super) struct Answer {
