@@ -53,12 +53,13 @@ impl PlacementSet {
     #[must_use]
     pub fn totals(&self, loads: &impl Loads, eligible: impl Fn(ServerSlot) -> bool) -> Totals {
         let mut totals = Totals::default();
-        // In the order of the configuration, which is that of the loads in memory, and without a branch: eligibility may be
-        // anything, and a wrong guess costs more than a sum.
+        // In the order of the configuration, which is that of the loads in memory. A load is not asked for in vain: it may be
+        // the sum of several counters.
         for one in &self.in_turn {
-            let counts = u64::from(eligible(one.server));
-            totals.sessions += u64::from(loads.load(one.server)) * counts;
-            totals.weights += u64::from(one.weight) * counts;
+            if eligible(one.server) {
+                totals.sessions += u64::from(loads.load(one.server));
+                totals.weights += u64::from(one.weight);
+            }
         }
         totals
     }
@@ -75,6 +76,9 @@ mod tests {
         assert_eq!(bound(100, 300, 400, 1000), 75);
         assert_eq!(bound(0, 1, 4, 1250), 1);
         assert_eq!(bound(5, 1, 0, 1250), 7);
+        let empty_handed = Totals { sessions: 5, weights: 10 };
+        assert_eq!(empty_handed.limit(1, 0), 1);
+        assert!(empty_handed.admits(0, 1, 0) && !empty_handed.admits(1, 1, 0), "one session is always allowed");
         assert_eq!(bound(u64::MAX, u32::MAX, 1, u32::MAX), u32::MAX);
     }
 

@@ -112,6 +112,22 @@ mod tests {
         assert_eq!(in_turn(&set, 0, |_| false), None);
     }
 
+    /// Long rounds too, where a step beside the golden section may bunch: no arc is ever far from its share of the turns.
+    #[test]
+    fn turns_do_not_bunch() {
+        for length in 600..900_u64 {
+            let step = golden_step(length);
+            for arc in (1..8).map(|eighths| length * eighths / 8) {
+                let mut count = 0_u64;
+                for turn in 0..length {
+                    count += u64::from(turn * step % length < arc);
+                    let off = (count * length).abs_diff((turn + 1) * arc);
+                    assert!(off <= 5 * length, "length {length}, step {step}, arc {arc}, turn {turn}: {count}");
+                }
+            }
+        }
+    }
+
     proptest::proptest! {
         /// Exact over a round, and never far off within it.
         #[test]
