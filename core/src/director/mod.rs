@@ -113,3 +113,6 @@ impl Director {
         self.table.pass();
     }
 }
+
+#[cfg(test)]
+mod tests;
