@@ -267,7 +267,8 @@ impl Shard {
     pub fn by_server(&self, server: ServerIx) -> impl Iterator<Item = &Record> {
         let first = self.heads.get(server.index()).copied().unwrap_or(NONE);
         let first = self.records.get(first);
-        std::iter::successors(first, |record| self.records.get(record.next))
+        // No list is longer than the shard: a broken one must not hold the lock for ever.
+        std::iter::successors(first, |record| self.records.get(record.next)).take(self.len())
     }
 
     /// Up to `limit` records from slot `from` on, each with its slot. A record keeps its slot as long as it is there.
