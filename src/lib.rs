@@ -7,4 +7,5 @@ pub mod config;
 pub mod credentials;
 pub mod http;
 pub mod probe;
+pub mod store;
 pub mod tls;

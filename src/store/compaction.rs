@@ -1,0 +1,85 @@
+//! When the log is written anew, and how far that is.
+//!
+//! Every record is a register, so a snapshot is nothing but every live record logged once more; when it is complete, all rows
+//! from before its beginning are superfluous. Pages of it travel in ordinary commits: nothing stops, and a crash anywhere leaves
+//! a log that holds at least everything.
+
+/// A log below this size is left alone.
+const BYTES_MIN: u64 = 16 << 20;
+/// The log may grow to this many times what lives in it: each live record is rewritten once per growth, so that at most a third
+/// of what is written is copies.
+const GROWTH: u64 = 4;
+
+/// How far the writing anew is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Compaction {
+    /// Nothing to do.
+    #[default]
+    Idle,
+    /// To begin with the next commit.
+    Due,
+    /// Live records are being logged again.
+    Copying {
+        /// The first row that belongs to it.
+        from: u64,
+        /// The next page.
+        page: usize,
+        /// Bytes so far.
+        bytes: u64,
+    },
+    /// Complete: the rows before it are being deleted.
+    Deleting {
+        /// The first row that stays.
+        before: u64,
+        /// Bytes of the snapshot.
+        live_bytes: u64,
+    },
+}
+
+impl Compaction {
+    /// Whether a log of this size, with this much alive at the last snapshot, is to be written anew.
+    pub(super) fn worthwhile(bytes: u64, live_bytes: u64) -> bool {
+        bytes > BYTES_MIN.max(live_bytes.saturating_mul(GROWTH))
+    }
+
+    /// Begins when due; `next` is the row that the next commit writes first.
+    pub(super) fn begin(self, next: u64) -> Self {
+        match self {
+            Self::Due => Self::Copying { from: next, page: 0, bytes: 0 },
+            other => other,
+        }
+    }
+
+    /// After the commit that carried a page: `more` pages follow, `written` bytes were in it.
+    pub(super) fn page_committed(self, more: bool, written: u64) -> Self {
+        match self {
+            Self::Copying { from, page, bytes } if more => {
+                Self::Copying { from, page: page + 1, bytes: bytes + written }
+            }
+            Self::Copying { from, bytes, .. } => Self::Deleting { before: from, live_bytes: bytes + written },
+            other => other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_log_is_left_alone_and_a_large_one_is_rewritten_when_most_of_it_is_dead() {
+        assert!(!Compaction::worthwhile(BYTES_MIN, 0));
+        assert!(Compaction::worthwhile(BYTES_MIN + 1, 0));
+        assert!(!Compaction::worthwhile(100 << 20, 25 << 20));
+        assert!(Compaction::worthwhile((100 << 20) + 1, 25 << 20));
+    }
+
+    #[test]
+    fn rows_are_deleted_only_after_the_last_page_and_only_those_before_the_first() {
+        let copying = Compaction::Due.begin(70);
+        let copying = copying.page_committed(true, 10).page_committed(true, 10);
+        assert_eq!(copying, Compaction::Copying { from: 70, page: 2, bytes: 20 });
+        assert_eq!(copying.page_committed(false, 5), Compaction::Deleting { before: 70, live_bytes: 25 });
+        assert_eq!(Compaction::Idle.begin(1), Compaction::Idle);
+    }
+}
