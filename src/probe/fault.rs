@@ -10,6 +10,8 @@ use std::io::{self, ErrorKind};
 
 use maitred_core::health::FailureKind;
 
+use crate::tls::TlsFailure;
+
 /// Longest detail, in bytes (`Failure::detail`).
 const DETAIL_BYTES_MAX: usize = 200;
 
@@ -48,8 +50,8 @@ impl Fault {
     }
 
     fn io(error: &io::Error, otherwise: FailureKind) -> Self {
-        if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            return Self::tls(tls);
+        if let Some(failure) = TlsFailure::of_io(error) {
+            return Self { kind: FailureKind::Tls, detail: failure.detail };
         }
         let kind = match error.kind() {
             ErrorKind::ConnectionRefused => FailureKind::Refused,
@@ -64,11 +66,6 @@ impl Fault {
             _ => otherwise,
         };
         Self::new(kind, &error.to_string())
-    }
-
-    /// From TLS.
-    pub(super) fn tls(error: &rustls::Error) -> Self {
-        Self::new(FailureKind::Tls, &tls_words(error))
     }
 
     /// From HTTP: the cause that lies deepest and is known wins over hyper's own description.
@@ -95,29 +92,6 @@ impl Fault {
         }
         Self::new(kind, &line)
     }
-}
-
-/// A TLS error in a few stable words, the cause first.
-fn tls_words(error: &rustls::Error) -> String {
-    use rustls::{CertificateError as Certificate, Error as Tls};
-    let word = match error {
-        Tls::InvalidCertificate(Certificate::Expired | Certificate::ExpiredContext { .. }) => "certificate expired",
-        Tls::InvalidCertificate(Certificate::NotValidYet | Certificate::NotValidYetContext { .. }) => {
-            "certificate not valid yet"
-        }
-        Tls::InvalidCertificate(Certificate::UnknownIssuer) => "certificate of an unknown issuer",
-        Tls::InvalidCertificate(Certificate::NotValidForName | Certificate::NotValidForNameContext { .. }) => {
-            "certificate does not cover the name"
-        }
-        Tls::InvalidCertificate(Certificate::BadSignature) => "certificate with a bad signature",
-        Tls::InvalidCertificate(Certificate::Revoked) => "certificate revoked",
-        Tls::InvalidCertificate(_) => "certificate not acceptable",
-        Tls::InvalidMessage(_) => "not TLS",
-        Tls::AlertReceived(_) => "refused by the server",
-        Tls::PeerIncompatible(_) => "no common version or cipher",
-        _ => "handshake failed",
-    };
-    format!("{word}: {error}")
 }
 
 #[cfg(test)]

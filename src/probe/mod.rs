@@ -15,6 +15,7 @@ mod dial;
 mod fault;
 mod http;
 mod line;
+mod plan;
 mod prober;
 mod report;
 mod target;
@@ -23,6 +24,7 @@ mod tests;
 
 pub use address::{Found, Lookup, SystemLookup};
 pub use line::KEEP_MAX;
+pub use plan::Planner;
 pub use prober::Prober;
 pub use report::{ReportError, parse as parse_report};
-pub use target::{Ask, Check, HttpAsk, Target, TargetError, TlsAsk};
+pub use target::{Ask, Check, Clients, HttpAsk, Target, TargetError, TlsAsk};

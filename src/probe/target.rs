@@ -11,6 +11,7 @@ use rustls::ClientConfig;
 use thiserror::Error;
 
 use crate::config::{self, Host, ProbeKind, ServerEdge, StatusSet};
+use crate::tls::TlsFileError;
 
 /// One server and what is asked of it.
 #[derive(Debug, Clone)]
@@ -74,8 +75,11 @@ pub struct TlsAsk {
     pub name: rustls_pki_types::ServerName<'static>,
 }
 
+/// Gives the TLS client for a file of authorities, or for the default ones.
+pub type Clients<'a> = dyn FnMut(Option<&Path>) -> Result<Arc<ClientConfig>, TlsFileError> + 'a;
+
 /// A server of the configuration that cannot be looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Error)]
 pub enum TargetError {
     /// The path is no request-target.
     #[error("the path of a check of server {0} cannot be asked for")]
@@ -83,23 +87,26 @@ pub enum TargetError {
     /// The host is no name that a certificate could cover.
     #[error("the host of server {0} can be neither a Host header nor a certificate's name")]
     Host(ServerName),
+    /// The authorities that a check believes cannot be read.
+    #[error(transparent)]
+    Authorities(#[from] TlsFileError),
 }
 
 impl Target {
-    /// From the configuration. `tls` gives the client's TLS configuration for a check's `ca` (`None`: the default roots); it
-    /// is asked once per https check and should answer the same `Arc` for the same file.
+    /// From the configuration. `tls` is asked once per https check and should answer the same `Arc` for the same
+    /// file.
     ///
     /// # Errors
-    /// When a path or host cannot be sent; a checked configuration holds none of these.
+    /// When `tls` fails, or a path or host cannot be sent; a checked configuration holds none of the latter.
     pub fn new(
         pool: &PoolName,
         server: &ServerName,
         edge: &ServerEdge,
         checks: &[config::Check],
         (interval, timeout): (Duration, Duration),
-        tls: &mut dyn FnMut(Option<&Path>) -> Arc<ClientConfig>,
+        tls: &mut Clients<'_>,
     ) -> Result<Self, TargetError> {
-        let prepare = |check: &config::Check| {
+        let prepare = |check: &config::Check| -> Result<Check, TargetError> {
             let dialled = edge.target(check.probe);
             let ask = match check.probe {
                 ProbeKind::Tcp => Ask::Tcp,
@@ -114,7 +121,7 @@ impl Target {
                         expect: check.expect.clone(),
                         tls: match check.probe {
                             ProbeKind::Https => Some(TlsAsk {
-                                config: tls(check.ca.as_deref()),
+                                config: tls(check.ca.as_deref())?,
                                 name: name.try_into().map_err(wrong_host)?,
                             }),
                             ProbeKind::Http | ProbeKind::Tcp | ProbeKind::Ajp => None,

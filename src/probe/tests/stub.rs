@@ -151,16 +151,9 @@ pub(super) fn distrust() -> Arc<ClientConfig> {
     trust(RootCertStore::empty())
 }
 
-/// A client as probes need it: no session is resumed.
+/// A client as probes get it.
 pub(super) fn trust(roots: RootCertStore) -> Arc<ClientConfig> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.resumption = rustls::client::Resumption::disabled();
-    Arc::new(config)
+    Arc::new(crate::tls::client_config(Arc::new(roots), None, &[]).unwrap())
 }
 
 /// Server `ua1` at the stub, asked by one check of this kind.
@@ -190,7 +183,7 @@ pub(super) fn target_with(
         probe_url: probe_url.map(|text| ProbeUrl::parse(text).unwrap()),
     };
     let (pool, server) = (PoolName::parse("ua").unwrap(), ServerName::parse("ua1").unwrap());
-    let mut same = |_: Option<&Path>| tls.clone();
+    let mut same = |_: Option<&Path>| Ok(tls.clone());
     let times = (Duration::from_secs(2), timeout);
     Arc::new(Target::new(&pool, &server, &edge, checks, times, &mut same).unwrap())
 }

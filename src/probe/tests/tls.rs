@@ -126,11 +126,11 @@ async fn each_wrong_certificate_has_its_word() {
     let key = KeyPair::generate().unwrap();
     let own = CertificateParams::new(vec![NAME.to_owned()]).unwrap().self_signed(&key).unwrap();
     for (certificate, word) in [
-        (expired, "certificate expired"),
-        (early, "certificate not valid yet"),
-        (other, "certificate does not cover the name"),
-        (stranger, "certificate of an unknown issuer"),
-        (certified(own.der().clone(), &key), "certificate of an unknown issuer"),
+        (expired, "expired: "),
+        (early, "not_yet_valid: "),
+        (other, "wrong_name: "),
+        (stranger, "unknown_issuer: "),
+        (certified(own.der().clone(), &key), "unknown_issuer: "),
     ] {
         let detail = tls_word(failure(look(certificate, &authority.client).await));
         assert!(detail.starts_with(word), "{word}: {detail}");
@@ -159,7 +159,7 @@ async fn a_plain_server_is_no_tls_server() {
     })
     .await;
     let detail = tls_word(failure(prober(&stub, &super::stub::distrust()).look().await));
-    assert!(detail.starts_with("not TLS"), "{detail}");
+    assert!(detail.starts_with("not_tls: "), "{detail}");
 }
 
 #[tokio::test]
