@@ -1,0 +1,444 @@
+//! Reading: files of bounded size, TOML with the line of each value, `include`, and `MAITRED__` variables.
+//!
+//! Owns where text comes from. Knows of the configuration's keys only `include` and the name of the list that may be long.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::diagnostic::{Diagnostic, Place, printable};
+use super::reader::SERVERS_MAX;
+use super::tree::{self, Node, OverrideError, Spot, Table, Value};
+
+/// Largest file, in bytes: some 60,000 servers, more than may be configured.
+pub const FILE_BYTES_MAX: u64 = 8 << 20;
+/// Most files that `include` may bring in.
+pub const INCLUDES_MAX: usize = 256;
+/// What the names of overriding variables begin with.
+pub const VARIABLE_PREFIX: &str = "MAITRED__";
+/// Most overriding variables, and the longest value of one in bytes.
+const VARIABLES_MAX: usize = 256;
+const VARIABLE_BYTES_MAX: usize = 4096;
+/// What the parser says of a value that has no end.
+const UNCLOSED: [&str; 2] = ["unclosed array", "unclosed inline table"];
+/// Most syntax errors of one file that are told.
+const SYNTAX_ERRORS_MAX: usize = 100;
+
+/// The overriding variables of this process. Text that is no Unicode is kept readable and refused later where it matters.
+#[must_use]
+pub fn process_environment() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+        .filter(|(name, _)| name.starts_with(VARIABLE_PREFIX))
+        .collect()
+}
+
+/// The files and variables that spots point into.
+#[derive(Debug, Default)]
+pub(super) struct Sources {
+    pub(super) files: Vec<PathBuf>,
+    variables: Vec<String>,
+}
+
+impl Sources {
+    pub(super) fn place(&self, spot: Spot) -> Place {
+        match spot {
+            Spot::File { file, line } => {
+                Place::File { path: self.files.get(usize::from(file)).cloned().unwrap_or_default(), line }
+            }
+            Spot::Variable(index) => {
+                Place::Environment { variable: self.variables.get(usize::from(index)).cloned().unwrap_or_default() }
+            }
+        }
+    }
+
+    /// What a relative path at `spot` is relative to: the directory of its file; of the main file for a variable.
+    pub(super) fn directory(&self, spot: Spot) -> &Path {
+        let index = match spot {
+            Spot::File { file, .. } => usize::from(file),
+            Spot::Variable(_) => 0,
+        };
+        self.files.get(index).and_then(|file| file.parent()).unwrap_or(Path::new(""))
+    }
+}
+
+/// All that was read, merged.
+#[derive(Debug)]
+pub(super) struct Gathered {
+    pub(super) root: Table,
+    pub(super) sources: Sources,
+    pub(super) errors: Vec<Diagnostic>,
+    /// Lines whose syntax is wrong: what was made of them must not be judged again.
+    pub(super) broken: Vec<Spot>,
+    /// A broken header moves keys into another table: unknown keys say nothing then.
+    pub(super) broken_header: bool,
+    /// A file that could not be read at all: nothing else can be said.
+    pub(super) unreadable: bool,
+}
+
+/// Reads the file, what it includes, and lays the variables over it.
+pub(super) fn read(path: &Path, environment: impl IntoIterator<Item = (String, String)>) -> Gathered {
+    let mut gathered = Gathered {
+        root: Table::new(Spot::File { file: 0, line: 1 }),
+        sources: Sources::default(),
+        errors: Vec::new(),
+        broken: Vec::new(),
+        broken_header: false,
+        unreadable: false,
+    };
+    if let Some(root) = gathered.file(path, None) {
+        gathered.root = root;
+        gathered.include();
+    }
+    gathered.environment(environment);
+    gathered
+}
+
+impl Gathered {
+    fn refuse(&mut self, spot: Spot, key: &str, reason: impl Into<String>) {
+        self.errors.push(Diagnostic { place: self.sources.place(spot), key: key.to_owned(), reason: reason.into() });
+    }
+
+    /// One file as a table; `None` when nothing can be made of it.
+    fn file(&mut self, path: &Path, named_at: Option<Spot>) -> Option<Table> {
+        let file = u16::try_from(self.sources.files.len()).ok()?;
+        self.sources.files.push(path.to_owned());
+        let text = match text_of(path) {
+            Ok(text) => text,
+            Err(reason) => {
+                let spot = named_at.unwrap_or(Spot::File { file, line: 1 });
+                let key = if named_at.is_some() { "include" } else { "file" };
+                let reason = format!("{}: {reason}", printable(&path.to_string_lossy()));
+                self.refuse(spot, key, reason);
+                self.unreadable = true;
+                return None;
+            }
+        };
+        let lines = Lines::of(&text);
+        if let Some(line) = lines.first_server_beyond(SERVERS_MAX) {
+            self.refuse(Spot::File { file, line }, "pool.server", format!("more than {SERVERS_MAX} servers"));
+            self.unreadable = true;
+            return None;
+        }
+        let size = text.len() as u64;
+        if size > FILE_BYTES_MAX {
+            self.refuse(Spot::File { file, line: 1 }, "file", format!("is larger than {} MiB", FILE_BYTES_MAX >> 20));
+            self.unreadable = true;
+            return None;
+        }
+        let (table, mut errors) = DeTable::parse_recoverable(&text);
+        errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
+        // What is not closed swallows the rest of the file, and nothing that is said of the rest is true.
+        let swallowed = errors.iter().any(|error| UNCLOSED.iter().any(|word| error.message().contains(word)));
+        for error in errors.iter().take(if swallowed { 1 } else { SYNTAX_ERRORS_MAX }) {
+            let line = error.span().map_or(1, |span| lines.line(span.start));
+            let spot = Spot::File { file, line };
+            if self.broken.contains(&spot) {
+                continue;
+            }
+            let (key, header) = lines.key_at(line);
+            self.broken.push(spot);
+            self.broken_header |= header && !error.message().contains("duplicate key");
+            self.refuse(spot, &key, printable(error.message()));
+        }
+        if swallowed {
+            self.unreadable = true;
+            return None;
+        }
+        let reader = Converter { file, lines: &lines };
+        let spot = reader.spot(table.span().start);
+        let mut root = reader.table(table.into_inner(), spot);
+        root.spot = Spot::File { file, line: 1 };
+        Some(root)
+    }
+
+    /// Merges the files that `include` names. One level: an included file includes nothing.
+    fn include(&mut self) {
+        let Some((_, node)) = self.root.entries.remove("include") else { return };
+        // What a broken line left over is no pattern: it may be any text that follows.
+        if self.broken.contains(&node.spot) {
+            return;
+        }
+        let Value::List(patterns) = node.value else {
+            let reason = format!("must be a list of file patterns, not {}", node.value.kind());
+            return self.refuse(node.spot, "include", reason);
+        };
+        for pattern in patterns {
+            let Value::Text(text) = &pattern.value else {
+                let reason = format!("must be a file pattern, not {}", pattern.value.kind());
+                self.refuse(pattern.spot, "include", reason);
+                continue;
+            };
+            match matching(&self.sources.directory(pattern.spot).join(text)) {
+                Ok(paths) => paths.iter().for_each(|path| self.include_file(path, pattern.spot)),
+                Err(reason) => self.refuse(pattern.spot, "include", reason),
+            }
+        }
+    }
+
+    fn include_file(&mut self, path: &Path, named_at: Spot) {
+        if self.sources.files.len() > INCLUDES_MAX {
+            if self.sources.files.len() == INCLUDES_MAX + 1 {
+                self.refuse(named_at, "include", format!("brings in more than {INCLUDES_MAX} files"));
+            }
+            return;
+        }
+        if self.sources.files.iter().any(|known| known == path) {
+            return self.refuse(named_at, "include", format!("brings in {} twice", printable(&path.to_string_lossy())));
+        }
+        let Some(mut table) = self.file(path, Some(named_at)) else { return };
+        if let Some((spot, _)) = table.entries.remove("include") {
+            self.refuse(spot, "include", "an included file cannot include others");
+        }
+        let mut clashes = Vec::new();
+        tree::merge(&mut self.root, table, "", &mut clashes);
+        for clash in clashes {
+            let first = self.sources.place(clash.first);
+            self.refuse(clash.second, &printable(&clash.key), format!("is already set at {first}"));
+        }
+    }
+
+    fn environment(&mut self, environment: impl IntoIterator<Item = (String, String)>) {
+        let mut variables: Vec<_> = environment
+            .into_iter()
+            .filter(|(name, _)| name.starts_with(VARIABLE_PREFIX))
+            .take(VARIABLES_MAX + 1)
+            .collect();
+        // Sorted, so that what is laid over what does not depend on the order of the environment.
+        variables.sort();
+        for (index, (name, value)) in variables.into_iter().enumerate() {
+            self.sources.variables.push(name.clone());
+            let spot = Spot::Variable(u16::try_from(index).unwrap_or(u16::MAX));
+            let path: Vec<String> = name[VARIABLE_PREFIX.len()..].split("__").map(str::to_ascii_lowercase).collect();
+            let key = printable(&path.join("."));
+            if index >= VARIABLES_MAX {
+                self.refuse(spot, &key, format!("more than {VARIABLES_MAX} variables begin with {VARIABLE_PREFIX}"));
+            } else if path.iter().any(String::is_empty) || path.len() > 8 {
+                self.refuse(spot, &key, "names no key: write MAITRED__TABLE__KEY");
+            } else if value.len() > VARIABLE_BYTES_MAX {
+                self.refuse(spot, &key, format!("is longer than {VARIABLE_BYTES_MAX} bytes"));
+            } else if path[0] == "include" {
+                self.refuse(spot, &key, "can only be set in the file");
+            } else {
+                let refused = tree::set(&mut self.root, &path, variable_value(value, spot));
+                match refused {
+                    Ok(()) => {}
+                    Err(OverrideError::List(list)) => {
+                        let reason = format!("cannot be set by a variable: {} is a list of tables", printable(&list));
+                        self.refuse(spot, &key, reason);
+                    }
+                    Err(OverrideError::NoTable(value)) => {
+                        self.refuse(spot, &key, format!("names no key: {} is no table", printable(&value)));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A variable's text as a TOML value where it is one, else as text.
+fn variable_value(text: String, spot: Spot) -> Node {
+    match DeValue::parse(&text) {
+        Ok(parsed) => {
+            let lines = Lines::of("");
+            let mut node = Converter { file: 0, lines: &lines }.node(parsed);
+            respot(&mut node, spot);
+            node.raw = Some(text);
+            node
+        }
+        Err(_) => Node { spot, value: Value::Text(text.clone()), raw: Some(text) },
+    }
+}
+
+fn respot(node: &mut Node, spot: Spot) {
+    node.spot = spot;
+    match &mut node.value {
+        Value::List(list) => list.iter_mut().for_each(|node| respot(node, spot)),
+        Value::Table(table) => {
+            table.spot = spot;
+            table.entries.values_mut().for_each(|(key_spot, node)| {
+                *key_spot = spot;
+                respot(node, spot);
+            });
+        }
+        Value::Text(_) | Value::Integer(_) | Value::Float(_) | Value::Bool(_) | Value::Date => {}
+    }
+}
+
+/// The text of a regular file, at most one byte more than the limit; a pipe or device would never end.
+fn text_of(path: &Path) -> Result<String, String> {
+    let plain = |error: std::io::Error| format!("cannot be read: {}", error.kind());
+    if !fs::metadata(path).map_err(plain)?.is_file() {
+        return Err("is no regular file".to_owned());
+    }
+    let mut bytes = Vec::new();
+    fs::File::open(path).map_err(plain)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(plain)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        // The cut may split a character; what is left is only counted.
+        return Ok(String::from_utf8_lossy(&bytes).into_owned());
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let upto = error.utf8_error().valid_up_to();
+        let line = 1 + error.as_bytes()[..upto].iter().filter(|&&byte| byte == b'\n').count();
+        format!("is not UTF-8 text (line {line})")
+    })
+}
+
+/// The files that a pattern names, sorted; wildcards `*` and `?` in the last part only.
+fn matching(pattern: &Path) -> Result<Vec<PathBuf>, String> {
+    let Some(name) = pattern.file_name().map(|name| name.to_string_lossy().into_owned()) else {
+        return Err("names no file".to_owned());
+    };
+    let directory = pattern.parent().unwrap_or(Path::new(""));
+    if directory.to_string_lossy().contains(['*', '?']) {
+        return Err("may have wildcards in the file's name only".to_owned());
+    }
+    if !name.contains(['*', '?']) {
+        return Ok(vec![pattern.to_owned()]);
+    }
+    let listed = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    // A directory that is not there holds no files: the pattern may stand in a file that serves many machines.
+    let Ok(entries) = fs::read_dir(listed) else { return Ok(Vec::new()) };
+    let mut paths: Vec<PathBuf> = entries
+        .filter_map(Result::ok)
+        .map(|entry| entry.file_name())
+        .filter(|file| {
+            let file = file.to_string_lossy();
+            !file.starts_with('.') && fits(name.as_bytes(), file.as_bytes())
+        })
+        .map(|file| directory.join(file))
+        .filter(|path| path.is_file())
+        .collect();
+    paths.sort();
+    Ok(paths)
+}
+
+/// Whether a name fits a pattern of `*` and `?`, without recursion: a star is tried at one place at a time.
+fn fits(pattern: &[u8], name: &[u8]) -> bool {
+    let (mut p, mut n, mut star) = (0, 0, None);
+    while n < name.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, n));
+                p += 1;
+            }
+            Some(&byte) if byte == b'?' || byte == name[n] => {
+                p += 1;
+                n += 1;
+            }
+            _ => match star {
+                Some((at, from)) => {
+                    star = Some((at, from + 1));
+                    p = at + 1;
+                    n = from + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|&byte| byte == b'*')
+}
+
+/// The text by lines.
+struct Lines<'t> {
+    text: &'t str,
+    starts: Vec<usize>,
+}
+
+impl<'t> Lines<'t> {
+    fn of(text: &'t str) -> Self {
+        let starts =
+            std::iter::once(0).chain(text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i + 1));
+        Self { text, starts: starts.collect() }
+    }
+
+    /// The line of a byte, from 1. An end of text after the last newline counts to the last line with text.
+    fn line(&self, offset: usize) -> u32 {
+        let line = self.starts.partition_point(|&start| start <= offset);
+        let line =
+            if self.starts.last() == Some(&self.text.len()) && line == self.starts.len() { line - 1 } else { line };
+        u32::try_from(line.max(1)).unwrap_or(u32::MAX)
+    }
+
+    fn iter(&self) -> impl DoubleEndedIterator<Item = &'t str> {
+        self.text.lines()
+    }
+
+    /// The line of the header of the first server beyond the limit; found before TOML is parsed, so that a file of a million
+    /// servers is refused at once and by name.
+    fn first_server_beyond(&self, servers_max: usize) -> Option<u32> {
+        let mut headers = self
+            .iter()
+            .zip(1u32..)
+            .filter(|(line, _)| line.trim_start().starts_with("[[pool.server]]"))
+            .map(|(_, n)| n);
+        headers.nth(servers_max)
+    }
+
+    /// The key that a line sets, with the header above it, and whether the line is a header: a guess for lines that do not
+    /// parse.
+    fn key_at(&self, line: u32) -> (String, bool) {
+        let index = usize::try_from(line).unwrap_or(1).max(1);
+        let mut above = self.iter().take(index).collect::<Vec<_>>().into_iter().rev();
+        let own = above.next().unwrap_or("").trim();
+        let header = |line: &str| {
+            let name = line.trim().trim_start_matches('[').split([']', '#']).next().unwrap_or("").trim();
+            printable(name)
+        };
+        if own.starts_with('[') {
+            let name = header(own);
+            return (if name.is_empty() { "syntax".to_owned() } else { name }, true);
+        }
+        // Only what looks like a key is shown: a broken line may hold anything.
+        let key = own.split('=').next().unwrap_or("").trim();
+        let bare = key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
+        let key = if bare { printable(key) } else { String::new() };
+        let table = above.find(|line| line.trim_start().starts_with('[')).map(header).unwrap_or_default();
+        match (table.is_empty(), key.is_empty()) {
+            (true, true) => ("syntax".to_owned(), false),
+            (false, true) => (table, false),
+            _ => (tree::join(&table, &key), false),
+        }
+    }
+}
+
+/// From TOML's values to ours.
+struct Converter<'t> {
+    file: u16,
+    lines: &'t Lines<'t>,
+}
+
+impl Converter<'_> {
+    fn spot(&self, offset: usize) -> Spot {
+        Spot::File { file: self.file, line: self.lines.line(offset) }
+    }
+
+    /// Recursion is bounded: the parser refuses more than 80 levels.
+    fn node(&self, value: Spanned<DeValue<'_>>) -> Node {
+        let spot = self.spot(value.span().start);
+        let value = match value.into_inner() {
+            DeValue::String(text) => Value::Text(text.into_owned()),
+            DeValue::Integer(integer) => {
+                let digits = integer.as_str().replace('_', "");
+                Value::Integer(i64::from_str_radix(&digits, integer.radix()).ok())
+            }
+            DeValue::Float(float) => Value::Float(float.as_str().replace('_', "").parse().unwrap_or(f64::NAN)),
+            DeValue::Boolean(value) => Value::Bool(value),
+            DeValue::Datetime(_) => Value::Date,
+            DeValue::Array(list) => Value::List(list.into_iter().map(|value| self.node(value)).collect()),
+            DeValue::Table(table) => Value::Table(self.table(table, spot)),
+        };
+        Node { spot, value, raw: None }
+    }
+
+    fn table(&self, table: DeTable<'_>, spot: Spot) -> Table {
+        let entries = table.into_iter().map(|(key, value)| {
+            let spot = self.spot(key.span().start);
+            (key.into_inner().into_owned(), (spot, self.node(value)))
+        });
+        Table { spot, entries: entries.collect() }
+    }
+}
