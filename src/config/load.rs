@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use maitred_core::ids::ServerName;
 use maitred_core::settings::Settings;
@@ -102,7 +103,7 @@ fn checked(root: &Section<'_>, report: &Report) -> Option<(Config, BTreeMap<Serv
     for pool in pools {
         let name = pool.name.clone()?;
         let (core, edge) = halves(pool)?;
-        settings.pools.insert(name.clone(), core);
+        settings.pools.insert(name.clone(), Arc::new(core));
         edges.insert(name, edge);
     }
     let sources: Vec<PathBuf> = report.sources.files.clone();
@@ -129,7 +130,7 @@ fn halves(pool: ReadPool<'_>) -> Option<(maitred_core::settings::PoolSettings, P
     for (position, server) in pool.servers.iter().enumerate() {
         let (core, reach) = server.halves(position)?;
         edge.servers.insert(core.name.clone(), reach);
-        settings.servers.insert(core.name.clone(), core);
+        settings.servers.insert(core.name.clone(), Arc::new(core));
     }
     edge.routes = pool.routes.into_iter().map(|(route, _)| route).collect();
     Some((settings, edge))
