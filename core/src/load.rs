@@ -4,7 +4,7 @@
 //! before a load report does, so that a crowd does not land on the server whose report is oldest. Counters are atomics that live
 //! as long as the server is configured; the view only points to them, so a start changes them without touching the view.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::clock::{Mono, Time, millis};
@@ -26,6 +26,8 @@ pub struct ServerLoad {
     reserved: AtomicU32,
     /// Placements of minted keys that are not stored, by minute; the minute itself in the upper half.
     minted: [AtomicU64; BUCKETS],
+    /// Whether there may be any, so that pools with given keys never look.
+    any_minted: AtomicBool,
     /// What the server said last.
     reported: AtomicU32,
     /// All placements so far.
@@ -50,6 +52,7 @@ impl ServerLoad {
             stale: AtomicU32::new(0),
             reserved: AtomicU32::new(0),
             minted: std::array::from_fn(|_| AtomicU64::new(0)),
+            any_minted: AtomicBool::new(false),
             reported: AtomicU32::new(NOT_REPORTED),
             placed: AtomicU64::new(0),
             counted: AtomicU64::new(0),
@@ -142,6 +145,7 @@ impl ServerLoad {
     pub fn settle_minted(&self, now: Time) {
         self.placed.fetch_add(1, Relaxed);
         decrease(&self.reserved);
+        self.any_minted.store(true, Relaxed);
         let minute = minute(now);
         let bucket = &self.minted[bucket(minute)];
         let _ = bucket.fetch_update(Relaxed, Relaxed, |word| {
@@ -173,6 +177,9 @@ impl ServerLoad {
     }
 
     fn minted_pending(&self, now: Time) -> u32 {
+        if !self.any_minted.load(Relaxed) {
+            return 0;
+        }
         let oldest = minute(now).saturating_sub(millis(MINTED_COUNTS_FOR) / 60_000);
         let pending: u64 = self
             .minted

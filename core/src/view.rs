@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::clock::Time;
 use crate::health::{Standing, Tier};
@@ -36,6 +37,8 @@ pub struct PoolView {
     by_ix: Vec<(ServerIx, ServerSlot)>,
     sites: Vec<SiteView>,
     role: RoleView,
+    /// Counts placements, for policies that go in turn; outlives the view.
+    turn: Arc<AtomicU64>,
 }
 
 /// One server.
@@ -124,6 +127,7 @@ impl PoolView {
         servers: Vec<ServerView>,
         role: RoleView,
         ladder: &[(DatacenterName, Service)],
+        turn: Arc<AtomicU64>,
     ) -> Self {
         let slots = || servers.iter().zip(0_u32..).map(|(server, at)| (server, ServerSlot(at)));
         let mut by_ix: Vec<_> = slots().map(|(server, slot)| (server.ix, slot)).collect();
@@ -152,7 +156,7 @@ impl PoolView {
                 last: rung(datacenter, false),
             })
             .collect();
-        Self { settings, ix, by_ix, sites, role, servers }
+        Self { settings, ix, by_ix, sites, role, servers, turn }
     }
 
     /// Its configuration.
@@ -177,6 +181,18 @@ impl PoolView {
     #[must_use]
     pub fn sites(&self) -> &[SiteView] {
         &self.sites
+    }
+
+    /// The turn of one more placement.
+    #[must_use]
+    pub fn next_turn(&self) -> u64 {
+        self.turn.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Where the turns are counted, for the next view of this pool.
+    #[must_use]
+    pub fn turn(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.turn)
     }
 
     /// The role.

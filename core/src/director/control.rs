@@ -118,16 +118,13 @@ impl Control {
         match change {
             ServerChange::Vote(_) => {}
             ServerChange::Verdict { from, to } => {
-                if to.is_confirmed()
-                    && let Some(last) = self.watch.server(&server).and_then(|health| health.last_verdict(now.time))
-                {
-                    self.unwritten.insert(Register::Verdict(server.clone()), Entry::LastVerdict(last));
-                }
+                self.remember_verdict(&server, now);
                 if let Some(event) = verdict_event(pool, server, &from, &to) {
                     self.publish(event);
                 }
             }
             ServerChange::Incarnation { old, new } => {
+                self.remember_verdict(&server, now);
                 if old.is_some() {
                     let grace = self.settings.pools.get(&pool).map_or(Duration::ZERO, |pool| pool.orphan_grace);
                     self.orphans_due.insert(server.clone(), now.mono + grace);
@@ -152,7 +149,14 @@ impl Control {
         }
     }
 
-    /// Weighs the role of these pools again; says which moved.
+    /// Also an unconfirmed verdict is written: a fall that was taken back must not come back from the journal.
+    fn remember_verdict(&mut self, server: &ServerName, now: Now) {
+        if let Some(last) = self.watch.server(server).and_then(|health| health.last_verdict(now.time)) {
+            self.unwritten.insert(Register::Verdict(server.clone()), Entry::LastVerdict(last));
+        }
+    }
+
+    /// Weighs all roles again and says which moved.
     pub(super) fn weigh_roles(&mut self, now: Now) {
         for (name, pool) in &self.settings.pools {
             let Some(role) = self.roles.get_mut(name) else { continue };

@@ -50,8 +50,6 @@ pub struct Director {
     view: ArcSwap<View>,
     /// The number of the view in `view`, for the check under a shard's lock.
     number: AtomicU64,
-    /// Counts placements, for policies that go in turn.
-    turn: AtomicU64,
     avoided: Mutex<Avoided>,
     control: Mutex<Control>,
 }
@@ -75,7 +73,6 @@ impl Director {
             counts,
             number: AtomicU64::new(control.view.number()),
             view: ArcSwap::new(Arc::clone(&control.view)),
-            turn: AtomicU64::new(0),
             avoided: Mutex::new(Avoided::default()),
             control: Mutex::new(control),
         })

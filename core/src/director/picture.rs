@@ -102,5 +102,6 @@ fn draw(control: &Control, pool: &Arc<PoolSettings>, names: &Names, counts: &Cou
         order: role.and_then(|role| role.order().cloned()),
         active,
     };
-    Ok(PoolView::new(Arc::clone(pool), names.pool(&pool.name)?, servers, role, &ladder))
+    let turn = control.view.pool(&pool.name).map(|drawn| drawn.turn()).unwrap_or_default();
+    Ok(PoolView::new(Arc::clone(pool), names.pool(&pool.name)?, servers, role, &ladder, turn))
 }

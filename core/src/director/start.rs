@@ -269,9 +269,11 @@ impl At<'_> {
             })
         };
         let key = KeyHash::of(self.request.key.key());
+        // One turn a start, whatever it has to try: turns that jump would visit the same server over and over.
+        let turn = self.pool.next_turn();
         for site in self.pool.sites() {
             for set in [&site.first, &site.last] {
-                if let Some(reserved) = self.reserve(set, key, eligible) {
+                if let Some(reserved) = self.reserve(set, key, turn, eligible) {
                     return Ok(reserved);
                 }
             }
@@ -288,12 +290,12 @@ impl At<'_> {
         &self,
         set: &PlacementSet,
         key: KeyHash,
+        turn: u64,
         eligible: impl Fn(ServerSlot) -> bool + Copy,
     ) -> Option<Reserved<'_>> {
         let settings = self.pool.settings();
         let loads = PoolLoads::new(self.pool, self.now.time);
         for tries in 1.. {
-            let turn = self.director.turn.fetch_add(1, Ordering::Relaxed);
             let Placement { server, limit } =
                 placement::place(settings.placement, set, key, &loads, eligible, settings.load_bound_permille, turn)?;
             let server = self.pool.at(server)?;

@@ -243,7 +243,7 @@ fn a_reborn_server_keeps_the_seat_under_its_new_life() {
         rig.born(server, "boot-1");
     }
     let seat = rig.start("1001").unwrap();
-    rig.born(&at(&seat).to_owned(), "boot-2");
+    rig.born(at(&seat), "boot-2");
     let found = rig.director.find(&pool(), &name_key("1001"), None, rig.now).unwrap();
     assert_eq!(SessionState::of(&found, &rig.director.view()), SessionState::Orphaned);
     let back = rig.back(&seat).unwrap();
