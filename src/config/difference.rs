@@ -32,8 +32,14 @@ impl fmt::Display for Change {
 /// Every key that differs, in order of key. Empty when a reload changes nothing (files may still have other contents).
 #[must_use]
 pub fn difference(running: &Config, wanted: &Config) -> Vec<Change> {
+    difference_from(&redacted(running), wanted)
+}
+
+/// [`difference`], where what runs is known only by what the director tells of it: the object of [`redacted`].
+#[must_use]
+pub fn difference_from(running: &Value, wanted: &Config) -> Vec<Change> {
     let mut changes = Vec::new();
-    compare("", Some(&redacted(running)), Some(&redacted(wanted)), &mut changes);
+    compare("", Some(running), Some(&redacted(wanted)), &mut changes);
     changes
 }
 

@@ -6,6 +6,7 @@
 //! ```
 //! Owns the meaning and the defaults of every key. Refuses to know sockets, certificates' contents and the running director.
 
+pub mod check;
 mod cross;
 pub mod describe;
 pub mod diagnostic;
@@ -21,14 +22,16 @@ mod sections;
 mod source;
 #[cfg(test)]
 mod tests;
+mod text;
 mod tree;
 mod values;
 mod warnings;
 pub mod words;
 
+pub use check::{CheckReport, Findings, check};
 pub use describe::{Summary, redacted, summary};
 pub use diagnostic::{Diagnostic, Place, printable};
-pub use difference::{Change, difference};
+pub use difference::{Change, difference, difference_from};
 pub use files::{FileKind, FileUse};
 pub use load::{Loaded, load};
 

@@ -1,3 +1,5 @@
+//! What is left out has the value that the manual promises.
+
 use std::time::Duration;
 
 use super::*;

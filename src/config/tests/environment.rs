@@ -1,3 +1,5 @@
+//! `MAITRED__` variables laid over the file.
+
 use std::time::Duration;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Several files as one configuration.
+
 use super::*;
 
 const POOL: &str = "\n[[pool]]\nname = \"two\"\ndatacenters = [\"east\"]\n[[pool.server]]\nname = \"two1\"\n\

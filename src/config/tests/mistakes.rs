@@ -1,3 +1,5 @@
+//! Each kind of mistake, told at its line with what would be right.
+
 use super::*;
 
 /// The reference with one line replaced, and what is said about that line.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::diagnostic::Diagnostic;
 use super::load::{Loaded, load, read};
 
+mod checked;
 mod defaults;
 mod environment;
 mod include;

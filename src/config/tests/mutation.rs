@@ -1,3 +1,5 @@
+//! Broken files of every kind are answered: no panic, no hang, no mistake without a place.
+
 use proptest::prelude::*;
 
 use super::*;

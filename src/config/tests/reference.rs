@@ -1,3 +1,5 @@
+//! `conf/maitred.toml` is what it says it is, comments included.
+
 use super::*;
 use crate::config::*;
 use maitred_core::ids::{DatacenterName, PoolName, ServerName};

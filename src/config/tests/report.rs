@@ -1,3 +1,5 @@
+//! What is told of a configuration: summary, JSON, digest, difference, and the manual.
+
 use super::*;
 use crate::config::*;
 

@@ -1,3 +1,5 @@
+//! Files that are named: there, readable, and secret where they must be.
+
 use super::*;
 
 #[test]

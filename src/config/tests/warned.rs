@@ -1,3 +1,5 @@
+//! What is allowed and will hurt.
+
 use super::*;
 
 fn warned(text: &str) -> Vec<String> {
