@@ -114,7 +114,10 @@ impl Line {
         let kept = self.kept.take().filter(|kept| kept.since.elapsed() < self.keep_max);
         let check = self.check.clone();
         match &check.ask {
-            Ask::Tcp => self.connect(deadline).await.map(|_| Vec::new()),
+            Ask::Tcp => {
+                dial::abort(self.connect(deadline).await?);
+                Ok(Vec::new())
+            }
             Ask::Ajp => self.ask_ajp(kept, deadline).await.map(|()| Vec::new()),
             Ask::Http(ask) => self.ask_http(ask, kept, deadline).await,
         }
@@ -130,6 +133,7 @@ impl Line {
             return Ok(());
         }
         let mut stream = self.connect(deadline).await?;
+        dial::hurry(&stream)?;
         self.stage = Stage::Answer;
         ajp::ping(&mut stream).await?;
         self.kept = Some(Kept { wire: KeptWire::Ajp(stream), since: Instant::now() });
@@ -145,6 +149,7 @@ impl Line {
             }
         }
         let stream = self.connect(deadline).await?;
+        dial::hurry(&stream)?;
         let since = Instant::now();
         let stream = match &ask.tls {
             None => Box::new(stream),
