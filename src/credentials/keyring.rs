@@ -14,8 +14,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use maitred_core::clock::{Time, millis};
-use maitred_core::ids::NAME_BYTES_MAX;
-use ring::{aead, hkdf};
+use maitred_core::ids::{Key, NAME_BYTES_MAX};
+use ring::{aead, hkdf, hmac};
 use thiserror::Error;
 
 use super::secret_file::{SecretFileError, read_secret};
@@ -70,6 +70,7 @@ pub struct AffinityKey {
     pub line: usize,
     pub(super) tag: KeyTag,
     pub(super) cipher: aead::LessSafeKey,
+    log: hmac::Key,
 }
 
 impl AffinityKey {
@@ -79,7 +80,16 @@ impl AffinityKey {
         let cipher = aead::LessSafeKey::new(root.expand(&[b"seal"], &aead::AES_256_GCM).ok()?.into());
         let mut tag = [0; 4];
         root.expand(&[b"tag"], TagLength).ok()?.fill(&mut tag).ok()?;
-        Some(Self { id, from, line, tag, cipher })
+        let log = root.expand(&[b"log"], hmac::HMAC_SHA256).ok()?.into();
+        Some(Self { id, from, line, tag, cipher, log })
+    }
+
+    /// How the log writes a session's key: 64 bits that nobody without the key file can search for. Equal at every director
+    /// that has the same file.
+    #[must_use]
+    pub fn hash_for_log(&self, key: &Key) -> u64 {
+        let hash = hmac::sign(&self.log, key.as_str().as_bytes());
+        hash.as_ref().first_chunk().map_or(0, |head| u64::from_be_bytes(*head))
     }
 }
 

@@ -9,6 +9,7 @@ use actix_http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use maitred_core::ids::{Key, LabelName};
+use maitred_core::seating::RequestKey;
 use percent_encoding::percent_decode_str;
 
 use crate::config::{KeySource, LabelSource};
@@ -52,7 +53,7 @@ impl KeyRule {
         Self(sources.iter().filter_map(|source| Some((place(source)?, source.to_string()))).collect())
     }
 
-    /// Reads the key. `shown` is the key of the caller's valid affinity cookie.
+    /// Reads the key; `None` when nothing gives one. `shown` is the key of the caller's valid affinity cookie.
     ///
     /// # Errors
     /// 400 that names the source when the first one present has no usable value.
@@ -61,16 +62,16 @@ impl KeyRule {
         target: RequestTarget<'_>,
         headers: &HeaderMap,
         shown: Option<&Key>,
-    ) -> Result<Option<Key>, Problem> {
+    ) -> Result<Option<RequestKey>, Problem> {
         for (place, source) in &self.0 {
             if matches!(place, Place::Affinity) {
                 if let Some(key) = shown {
-                    return Ok(Some(key.clone()));
+                    return Ok(Some(RequestKey::Shown(key.clone())));
                 }
                 continue;
             }
             if let Some(text) = look_up(place, source, target, headers)? {
-                return parse(&text, source).map(Some);
+                return parse(&text, source).map(|key| Some(RequestKey::Given(key)));
             }
         }
         Ok(None)
@@ -210,7 +211,7 @@ mod tests {
         pairs: &[(&'static str, &str)],
         shown: Option<&Key>,
     ) -> Result<Option<String>, Problem> {
-        rule.read(target(uri), &headers(pairs), shown).map(|key| key.map(|key| key.as_str().to_owned()))
+        rule.read(target(uri), &headers(pairs), shown).map(|key| key.map(|key| key.key().as_str().to_owned()))
     }
 
     #[test]
@@ -290,7 +291,7 @@ mod tests {
             let uri = format!("/?{query}");
             let target = RequestTarget { host: None, path: "/", query: Some(&uri[2..]) };
             if let Ok(Some(key)) = rule.read(target, &headers(&[("x-agent-id", &header)]), None) {
-                prop_assert!((1..=128).contains(&key.as_str().len()));
+                prop_assert!((1..=128).contains(&key.key().as_str().len()));
             }
         }
     }

@@ -1,17 +1,30 @@
 //! The edge: what comes in over HTTP, checked and translated into the words of the core, and its answers translated back.
 //!
+//! ```text
+//! bytes ─ public::listener ─ ask (target, Host, limits) ─ public (routing) ─┬─ start    302 ─┐
+//!                                                                           ├─ sessions JSON ├─ Director ─ reply
+//!                                                                           ├─ script   JSONP┘
+//!                                                                           └─ health
+//! ```
 //! The leaves here are pure: they take text and give text or a [`problem::Problem`]. Only the listeners know sockets. Nothing in
 //! this module decides where a session goes.
 
+pub mod ask;
 pub mod callback;
+pub mod caller;
 pub mod cors;
+pub mod edge;
+pub mod health;
 pub mod host;
 pub mod jsonp;
 pub mod key;
 pub mod page;
 pub mod problem;
+pub mod public;
 pub mod query;
 pub mod random;
+pub mod reply;
 pub mod request_id;
 pub mod route;
+pub mod start_log;
 pub mod target;

@@ -250,7 +250,7 @@ impl Problem {
 
     /// The body of `application/problem+json`, and of `error` in a JSONP answer.
     #[must_use]
-    pub fn body<'a>(&'a self, request_id: &'a str) -> Body<'a> {
+    pub fn body<'a>(&'a self, request_id: &'a str, retry_after: Option<u32>) -> Body<'a> {
         let mut body = Body {
             kind: format!("urn:maitred:problem:{}", self.code()),
             title: self.title(),
@@ -258,6 +258,7 @@ impl Problem {
             detail: self.detail(),
             code: self.code(),
             request_id,
+            retry_after,
             attribute: None,
             reason: None,
             active: None,
@@ -306,6 +307,9 @@ pub struct Body<'a> {
     detail: Cow<'static, str>,
     code: u16,
     request_id: &'a str,
+    /// Seconds; the same as the header, which a script cannot read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     attribute: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -371,7 +375,7 @@ mod tests {
     use super::*;
 
     fn json(problem: &Problem) -> Value {
-        serde_json::to_value(problem.body("r1")).unwrap_or_default()
+        serde_json::to_value(problem.body("r1", problem.retry_after(0))).unwrap_or_default()
     }
 
     #[test]

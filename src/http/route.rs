@@ -19,7 +19,12 @@ pub struct Routes<T> {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Routed<'a, T> {
     /// To this pool.
-    Pool(&'a T),
+    Pool {
+        /// The pool.
+        pool: &'a T,
+        /// Only because a route covers everything, not because anybody wrote down this path.
+        by_root: bool,
+    },
     /// No route names the host, and none is for any host: 421.
     UnknownHost,
     /// The host is known, the path is not: 404.
@@ -45,7 +50,7 @@ impl<T> Routes<T> {
             }
             host_known = true;
             if prefix.covers(path) {
-                return Routed::Pool(pool);
+                return Routed::Pool { pool, by_root: prefix.is_root() };
             }
         }
         if host_known { Routed::UnknownPath } else { Routed::UnknownHost }
@@ -67,6 +72,20 @@ mod tests {
         routes.find(RequestHost::parse(host).unwrap(), path)
     }
 
+    fn pool_of(routes: &Routes<&'static str>, host: &str, path: &str) -> Option<&'static str> {
+        match find(routes, host, path) {
+            Routed::Pool { pool, .. } => Some(pool),
+            Routed::UnknownHost | Routed::UnknownPath => None,
+        }
+    }
+
+    #[test]
+    fn a_path_that_only_the_root_covers_is_told_apart() {
+        let routes = routes(&[(None, "/", "ua"), (None, "/.well-known", "known")]);
+        assert_eq!(find(&routes, "a", "/favicon.ico"), Routed::Pool { pool: &"ua", by_root: true });
+        assert_eq!(find(&routes, "a", "/.well-known/x"), Routed::Pool { pool: &"known", by_root: false });
+    }
+
     #[test]
     fn the_longest_prefix_wins_on_a_segment_boundary() {
         let routes = routes(&[(None, "/", "ua"), (None, "/iwd/", "iwd"), (None, "/iwd/admin", "admin")]);
@@ -81,24 +100,24 @@ mod tests {
             ("/iwd/admin/x", "admin"),
             ("//iwd", "ua"),
         ] {
-            assert_eq!(find(&routes, "a", path), Routed::Pool(&pool), "{path}");
+            assert_eq!(pool_of(&routes, "a", path), Some(pool), "{path}");
         }
     }
 
     #[test]
     fn a_host_is_compared_without_case_and_port() {
         let routes = routes(&[(Some("agents.example.com"), "/", "ua"), (Some("::1"), "/", "six")]);
-        assert_eq!(find(&routes, "Agents.EXAMPLE.com:8443", "/x"), Routed::Pool(&"ua"));
-        assert_eq!(find(&routes, "agents.example.com.", "/x"), Routed::Pool(&"ua"));
-        assert_eq!(find(&routes, "[::1]:8443", "/x"), Routed::Pool(&"six"));
+        assert_eq!(pool_of(&routes, "Agents.EXAMPLE.com:8443", "/x"), Some("ua"));
+        assert_eq!(pool_of(&routes, "agents.example.com.", "/x"), Some("ua"));
+        assert_eq!(pool_of(&routes, "[::1]:8443", "/x"), Some("six"));
         assert_eq!(find(&routes, "evil", "/x"), Routed::UnknownHost);
     }
 
     #[test]
     fn a_route_that_names_the_host_goes_first_and_any_host_catches_the_rest() {
         let routes = routes(&[(None, "/deep/path", "any"), (Some("a"), "/", "named")]);
-        assert_eq!(find(&routes, "a", "/deep/path"), Routed::Pool(&"named"));
-        assert_eq!(find(&routes, "b", "/deep/path"), Routed::Pool(&"any"));
+        assert_eq!(pool_of(&routes, "a", "/deep/path"), Some("named"));
+        assert_eq!(pool_of(&routes, "b", "/deep/path"), Some("any"));
         assert_eq!(find(&routes, "b", "/"), Routed::UnknownPath);
     }
 

@@ -1,0 +1,200 @@
+//! What the threads of a listener share: the director, the clock, the seals, and the site: one configuration, made ready.
+//!
+//! A reload gives the director its settings first and then swaps the site ([`Edge::reload`]), so a route never leads to a pool
+//! that the director does not know yet; a pool that is gone answers 404 for the moment in between, as it does afterwards. A
+//! request loads the site once and keeps it to its end.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix_http::header::HeaderValue;
+use arc_swap::ArcSwap;
+use maitred_core::director::Director;
+use maitred_core::ids::{LabelName, PoolName};
+use maitred_core::seating::Affinity;
+use metrics::{Counter, Histogram, counter, histogram};
+
+use crate::clock::Clock;
+use crate::config::{Config, KeyLog, LabelSource, Limits, PathPrefix, Pool, StartLog};
+use crate::credentials::cookie::SameSite;
+use crate::credentials::{CookieFault, CookieName, Seals};
+use crate::http::cors::AllowedOrigins;
+use crate::http::key::{KeyRule, LabelRule};
+use crate::http::page;
+use crate::http::route::Routes;
+
+/// Shared by all threads that answer.
+pub struct Edge {
+    /// Decides.
+    pub director: Arc<Director>,
+    /// Tells the time, once per request.
+    pub clock: Arc<Clock>,
+    /// Seals and opens cookies and tokens.
+    pub seals: Arc<Seals>,
+    site: ArcSwap<Site>,
+    stopping: AtomicBool,
+}
+
+impl Edge {
+    /// Puts the edge of one director together.
+    #[must_use]
+    pub fn new(director: Arc<Director>, clock: Arc<Clock>, seals: Arc<Seals>, config: &Config) -> Self {
+        let site = ArcSwap::from_pointee(Site::new(config));
+        Self { director, clock, seals, site, stopping: AtomicBool::new(false) }
+    }
+
+    /// Takes another configuration into use. The caller has handed its settings to the director BEFORE.
+    pub fn reload(&self, config: &Config) {
+        self.site.store(Arc::new(Site::new(config)));
+    }
+
+    /// The configuration in use, for the length of one request.
+    #[must_use]
+    pub fn site(&self) -> Arc<Site> {
+        self.site.load_full()
+    }
+
+    /// SIGTERM has come: from now on `ready` says no, and serving goes on.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether SIGTERM has come.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+}
+
+/// One configuration as requests need it: everything looked up, parsed and written out beforehand.
+pub struct Site {
+    /// Which host and path lead where.
+    pub routes: Routes<Arc<PoolSite>>,
+    /// Pools by name, also those without a route.
+    pub pools: BTreeMap<PoolName, Arc<PoolSite>>,
+    /// Where own paths live.
+    pub prefix: PathPrefix,
+    /// What one caller may cost.
+    pub limits: Limits,
+    /// All pools' `embed` together: for preflights, which do not say which pool they mean.
+    pub origins: AllowedOrigins,
+    /// Which starts get a line in the log.
+    pub log_starts: StartLog,
+    /// How a key is written in the log.
+    pub log_keys: KeyLog,
+}
+
+/// One pool as requests need it.
+pub struct PoolSite {
+    /// Its name.
+    pub name: PoolName,
+    /// Where the key stands.
+    pub key: KeyRule,
+    /// Where labels stand.
+    pub labels: LabelRule,
+    /// What `/` becomes.
+    pub home: String,
+    /// The affinity cookie.
+    pub cookie: CookieName,
+    /// From which pages it is sent.
+    pub same_site: SameSite,
+    /// How long a session is remembered.
+    pub ttl: Duration,
+    /// Whose pages may call and embed.
+    pub origins: AllowedOrigins,
+    /// JSONP is on.
+    pub jsonp: bool,
+    /// Content-Security-Policy of pages about this pool.
+    pub policy: HeaderValue,
+    /// What is counted.
+    pub counts: PoolCounts,
+}
+
+impl Site {
+    /// Makes a configuration ready.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        let ttl_of = |name| config.settings.pools.get(name).map_or(Duration::ZERO, |pool| pool.session_ttl);
+        let pools: BTreeMap<PoolName, Arc<PoolSite>> = config
+            .pools
+            .iter()
+            .map(|(name, pool)| (name.clone(), Arc::new(PoolSite::new(name, pool, ttl_of(name)))))
+            .collect();
+        let route = |(name, pool): (&PoolName, &Pool)| {
+            let site = pools.get(name)?;
+            Some(pool.routes.iter().map(|route| (route.host.clone(), route.path.clone(), Arc::clone(site))).collect())
+        };
+        let routes: Vec<Vec<_>> = config.pools.iter().filter_map(route).collect();
+        Self {
+            routes: Routes::new(routes.into_iter().flatten().collect()),
+            pools,
+            prefix: config.listen.public.prefix.clone(),
+            limits: config.limits,
+            origins: config.pools.values().flat_map(|pool| &pool.embed).collect(),
+            log_starts: config.log.starts,
+            log_keys: config.log.keys,
+        }
+    }
+}
+
+impl PoolSite {
+    fn new(name: &PoolName, pool: &Pool, ttl: Duration) -> Self {
+        let origins: AllowedOrigins = pool.embed.iter().collect();
+        let labels: &BTreeMap<LabelName, LabelSource> = &pool.labels;
+        Self {
+            key: KeyRule::new(&pool.key),
+            labels: LabelRule::new(labels),
+            home: pool.home.to_string(),
+            cookie: CookieName::of(name),
+            same_site: SameSite::of(pool.is_embedded()),
+            ttl,
+            jsonp: pool.jsonp,
+            policy: page::content_security_policy(origins.as_slice()),
+            counts: PoolCounts::new(name),
+            origins,
+            name: name.clone(),
+        }
+    }
+}
+
+/// Metrics of a pool's starts; the handles are kept, because looking one up costs more than counting.
+pub struct PoolCounts {
+    placed: Counter,
+    kept: Counter,
+    moved: Counter,
+    /// Time from the complete head of a request to its answer.
+    pub seconds: Histogram,
+}
+
+impl PoolCounts {
+    fn new(pool: &PoolName) -> Self {
+        let starts = |affinity: Affinity| counter!("maitred_starts_total", "pool" => pool.to_string(), "affinity" => affinity.as_str());
+        Self {
+            placed: starts(Affinity::Placed),
+            kept: starts(Affinity::Kept),
+            moved: starts(Affinity::Moved),
+            seconds: histogram!("maitred_start_duration_seconds", "pool" => pool.to_string()),
+        }
+    }
+
+    /// The counter of starts that came about like this.
+    pub fn starts(&self, affinity: Affinity) -> &Counter {
+        match affinity {
+            Affinity::Placed => &self.placed,
+            Affinity::Kept => &self.kept,
+            Affinity::Moved => &self.moved,
+        }
+    }
+}
+
+/// Counts a start that was refused.
+pub fn count_refused(pool: &PoolName, code: u16) {
+    counter!("maitred_starts_refused_total", "pool" => pool.to_string(), "code" => code.to_string()).increment(1);
+}
+
+/// Counts a cookie or token that is treated as absent.
+pub fn count_fault(fault: CookieFault) {
+    counter!("maitred_cookie_rejected_total", "reason" => fault.as_str()).increment(1);
+}

@@ -1,0 +1,96 @@
+//! maitred's own paths: which there are, which methods each has, and which pages of other origins may call them.
+
+use actix_http::Method;
+
+use crate::http::ask::Ask;
+use crate::http::problem::Problem;
+use crate::http::public::{Body, scripts, sessions, start};
+use crate::http::reply::{self, Reply};
+
+/// An own path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Resource<'a> {
+    Sessions,
+    Session(&'a str),
+    SessionEnd(&'a str),
+    StartScript,
+    ServersScript,
+}
+
+impl<'a> Resource<'a> {
+    /// Reads the path behind the prefix.
+    fn parse(path: &'a str) -> Option<Self> {
+        match path {
+            "/v1/sessions" => Some(Self::Sessions),
+            "/v1/start.js" => Some(Self::StartScript),
+            "/v1/servers.js" => Some(Self::ServersScript),
+            _ => {
+                let session = path.strip_prefix("/v1/sessions/")?;
+                match session.split_once('/') {
+                    None => Some(Self::Session(session)),
+                    Some((session, "end")) => Some(Self::SessionEnd(session)),
+                    Some(_) => None,
+                }
+            }
+        }
+    }
+
+    fn methods(self) -> &'static str {
+        match self {
+            Self::Sessions | Self::SessionEnd(_) => "POST, OPTIONS",
+            Self::Session(_) => "GET, DELETE, OPTIONS",
+            Self::StartScript | Self::ServersScript => "GET, OPTIONS",
+        }
+    }
+}
+
+/// Answers an own path; `path` is what stands behind the prefix.
+pub(super) fn answer(ask: &Ask<'_>, path: &str, body: Body) -> Reply {
+    let mut reply = match Resource::parse(path) {
+        Some(resource) => called(ask, resource, body),
+        None => ask.refuse(&Problem::NotFound, None),
+    };
+    reply::share(&mut reply, ask.caller());
+    reply
+}
+
+fn called(ask: &Ask<'_>, resource: Resource<'_>, body: Body) -> Reply {
+    let reply = match (&ask.head.method, resource) {
+        (&Method::OPTIONS, _) => Ok(start::options(ask, resource.methods())),
+        (&Method::POST, Resource::Sessions) => body.and_then(|body| sessions::create(ask, &body)),
+        (&Method::GET, Resource::Session(session)) => sessions::read(ask, session),
+        (&Method::DELETE, Resource::Session(session)) => sessions::delete(ask, session),
+        (&Method::POST, Resource::SessionEnd(session)) => {
+            body.and_then(|body| sessions::end_by_beacon(ask, session, &body))
+        }
+        (&Method::GET, Resource::StartScript) => scripts::start(ask),
+        (&Method::GET, Resource::ServersScript) => scripts::servers(ask),
+        _ => Err(Problem::Method { allow: resource.methods() }),
+    };
+    reply.unwrap_or_else(|problem| ask.refuse(&problem, None))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_paths_are_exact() {
+        assert_eq!(Resource::parse("/v1/sessions"), Some(Resource::Sessions));
+        assert_eq!(Resource::parse("/v1/sessions/ab"), Some(Resource::Session("ab")));
+        assert_eq!(Resource::parse("/v1/sessions/ab/end"), Some(Resource::SessionEnd("ab")));
+        for other in [
+            "",
+            "/",
+            "/v1",
+            "/v1/",
+            "/v1//sessions",
+            "/v1/sessions/ab/end/",
+            "/v1/sessions/ab/x",
+            "/v1/servers",
+            "/v1/config",
+        ] {
+            assert_eq!(Resource::parse(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Malformed HTTP and attempts to make one request look like two, as bytes: 400 or another refusal, then a closed connection,
+//! and never two answers for one request.
+
+use super::fixture::{Answer, Fixture, HOST};
+
+/// Sends it and says how many answers came before the server closed, and the status of the first.
+fn answers(fixture: &Fixture, request: &str) -> (usize, Option<u16>) {
+    let request = request.replace("HOST", HOST);
+    let bytes = fixture.send(request.as_bytes());
+    let count = bytes.windows(7).filter(|window| window == b"HTTP/1.").count();
+    (count, (count > 0).then(|| Answer::parse(&bytes).status))
+}
+
+#[test]
+fn malformed_requests_are_refused_once_and_the_connection_closes() {
+    let fixture = Fixture::start();
+    let path = "POST /maitred/v1/sessions HTTP/1.1\r\nHost: HOST\r\n";
+    let mut cases = vec![
+        ("no leading slash", "GET evil HTTP/1.1\r\nHost: HOST\r\n\r\n".to_owned()),
+        ("authority form", "GET evil:443 HTTP/1.1\r\nHost: HOST\r\n\r\n".to_owned()),
+        ("absolute of another host", "GET http://evil/ HTTP/1.1\r\nHost: HOST\r\n\r\n".to_owned()),
+        ("backslash", "GET /\\evil HTTP/1.1\r\nHost: HOST\r\n\r\n".to_owned()),
+        ("encoded control", "GET /%0d%0aSet-Cookie:x=1 HTTP/1.1\r\nHost: HOST\r\n\r\n".to_owned()),
+        ("NUL in the target", "GET /a\0b HTTP/1.1\r\nHost: HOST\r\n\r\n".to_owned()),
+        ("no Host", "GET / HTTP/1.1\r\n\r\n".to_owned()),
+        ("two Hosts", "GET / HTTP/1.1\r\nHost: HOST\r\nHost: HOST\r\n\r\n".to_owned()),
+        ("version 1.32", "GET / HTTP/1.32\r\nHost: HOST\r\n\r\n".to_owned()),
+        ("space before the colon", "GET / HTTP/1.1\r\nHost : HOST\r\n\r\n".to_owned()),
+        ("empty header name", "GET / HTTP/1.1\r\nHost: HOST\r\n: x\r\n\r\n".to_owned()),
+        ("obs-fold", "GET / HTTP/1.1\r\nHost: HOST\r\nX: a\r\n b\r\n\r\n".to_owned()),
+        ("NUL in a value", "GET / HTTP/1.1\r\nHost: HOST\r\nX: a\0b\r\n\r\n".to_owned()),
+        ("CR in a value", "GET / HTTP/1.1\r\nHost: HOST\r\nX: a\rb\r\n\r\n".to_owned()),
+        ("CL and TE", format!("{path}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")),
+        ("two CL", format!("{path}Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd")),
+    ];
+    for length in ["+5", "0x5", "5,5", "-1", "", "1e1", "18446744073709551616"] {
+        cases.push(("content length", format!("{path}Content-Length: {length}\r\n\r\nabcde")));
+    }
+    for coding in ["xchunked", ",chunked", "chunked, identity", "identity", "gzip, chunked", "\u{b}chunked"] {
+        cases.push(("transfer coding", format!("{path}Transfer-Encoding: {coding}\r\n\r\n0\r\n\r\n")));
+    }
+    cases.push(("TE with a space before the colon", format!("{path}Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n")));
+    for host in ["a, b", "a:99999", "a@b", "[::1", "a#b", "a/b", "a\tb", "", "a b", "evil\\x"] {
+        cases.push(("host", format!("GET /x HTTP/1.1\r\nHost: {host}\r\n\r\n")));
+    }
+    for (what, request) in cases {
+        let (count, status) = answers(&fixture, &request);
+        assert!(
+            count <= 1 && status.is_none_or(|status| status == 400),
+            "{what}: {count} answers, {status:?}\n{request}"
+        );
+    }
+    assert_eq!(fixture.edge.director.sessions(), 0);
+    assert_eq!(
+        answers(&fixture, "CONNECT evil:443 HTTP/1.1\r\nHost: evil:443\r\nConnection: close\r\n\r\n"),
+        (1, Some(405))
+    );
+}
+
+#[test]
+fn broken_chunks_are_refused() {
+    let fixture = Fixture::start();
+    let head = "POST /maitred/v1/sessions HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for chunks in [
+        "0x1\r\na\r\n0\r\n\r\n",
+        "+1\r\na\r\n0\r\n\r\n",
+        "1_0\r\na\r\n0\r\n\r\n",
+        "-1\r\n",
+        "1\r\nabc\r\n0\r\n\r\n",
+        "ffffffffffffffffff\r\n",
+    ] {
+        let (count, status) = answers(&fixture, &format!("{head}{chunks}"));
+        assert!(count <= 1 && status.is_none_or(|status| status == 400), "{chunks:?}: {count} answers, {status:?}");
+    }
+}
+
+#[test]
+fn what_follows_a_body_is_not_taken_for_a_request() {
+    let fixture = Fixture::start();
+    let inner = "GET /?agent=smuggled HTTP/1.1\r\nHost: HOST\r\n\r\n".replace("HOST", HOST);
+    // A redirect does not read the body; what the body holds must not be answered as a request.
+    let request = format!("POST /x?agent=1 HTTP/1.1\r\nHost: HOST\r\nContent-Length: {}\r\n\r\n{inner}", inner.len());
+    let (count, status) = answers(&fixture, &request);
+    assert_eq!((count, status), (1, Some(307)));
+    let chunked = format!(
+        "POST /x?agent=1 HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{inner}\r\n0\r\n\r\n",
+        inner.len()
+    );
+    assert_eq!(answers(&fixture, &chunked), (1, Some(307)));
+    let get = format!(
+        "GET /x?agent=1 HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{inner}",
+        inner.len()
+    );
+    assert_eq!(answers(&fixture, &get), (1, Some(302)));
+    for framing in
+        ["Content-Length: 1, 2", "Transfer-Encoding: xchunked", "Content-Length: 0\r\nTransfer-Encoding: chunked"]
+    {
+        let refused = format!("POST /x HTTP/1.1\r\nHost: HOST\r\n{framing}\r\n\r\n{inner}");
+        assert_eq!(answers(&fixture, &refused), (1, Some(400)), "nothing is read after what may be two requests");
+    }
+    let smuggled = maitred_core::ids::Key::parse("smuggled").unwrap();
+    let known = fixture.edge.director.find(&super::fixture::parse("ua"), &smuggled, None, fixture.edge.clock.now());
+    assert_eq!(known, None);
+}
+
+#[test]
+fn garbage_behind_a_request_is_not_a_second_one() {
+    let fixture = Fixture::start();
+    let (count, status) = answers(&fixture, "GET /x?agent=1 HTTP/1.1\r\nHost: HOST\r\n\r\n\x01\x02garbage\r\n\r\n");
+    assert_eq!(status, Some(302));
+    assert!(count <= 2, "the start, and at most one 400");
+}
+
+#[test]
+fn every_target_that_tries_to_leave_stays_at_a_configured_server() {
+    let fixture = Fixture::start();
+    for target in [
+        "//evil.example",
+        "///evil",
+        "/%5Cevil",
+        "/%5C%5Cevil",
+        "/%2F%2Fevil",
+        "/.//evil",
+        "/..//evil",
+        "/;//evil",
+        "/@evil",
+        "//user@evil",
+        "/http://evil",
+        "/x?path=https://evil",
+        "/x?path=//evil",
+        "/?path=javascript:alert(1)",
+        "/?path=data:x",
+        "/#@evil",
+        "/x?u=//evil",
+        "/%c0%af",
+        "/api../",
+        "/a;jsessionid=1/..;/admin",
+        "/jk-status;x",
+    ] {
+        let (count, _) =
+            answers(&fixture, &format!("GET {target} HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n"));
+        assert_eq!(count, 1, "{target}");
+        let answer = fixture.get(target);
+        assert_eq!(answer.status, 302, "{target}");
+        let seen = url::Url::parse(answer.location()).unwrap();
+        let origin = seen.origin().ascii_serialization();
+        assert!(
+            ["https://ua1.example.com", "https://ua2.example.com", "https://ua3.example.com"]
+                .contains(&origin.as_str()),
+            "{target}"
+        );
+    }
+}

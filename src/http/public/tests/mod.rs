@@ -1,0 +1,8 @@
+//! The public listener over real sockets, in raw bytes: what a client sends is what is written here.
+
+mod bytes;
+mod doors;
+mod fixture;
+mod redirects;
+mod scripts;
+mod sessions;

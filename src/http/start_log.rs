@@ -1,0 +1,48 @@
+//! The line that each start leaves, on a target of its own so that it can be turned down: `maitred::start`.
+
+use maitred_core::seating::{Affinity, Seat};
+use tracing::{Level, enabled, info};
+
+use crate::config::{KeyLog, StartLog};
+use crate::http::ask::Ask;
+
+/// The target.
+pub const TARGET: &str = "maitred::start";
+
+/// Writes the line, if anybody listens and the configuration wants it.
+pub fn write(ask: &Ask<'_>, seat: &Seat) {
+    let wanted = ask.site.log_starts == StartLog::All || seat.affinity != Affinity::Kept;
+    if !wanted || !enabled!(target: TARGET, Level::INFO) {
+        return;
+    }
+    let entry = &seat.entry;
+    info!(
+        target: TARGET,
+        pool = %entry.pool,
+        key = key_in_log(ask, seat),
+        session = %entry.session,
+        generation = entry.generation.get(),
+        server = %seat.server.name,
+        datacenter = %seat.server.datacenter,
+        affinity = seat.affinity.as_str(),
+        reason = seat.reason,
+        director = %ask.edge.director.name(),
+        client = ask.client().map(tracing::field::display),
+        request_id = ask.id.as_str(),
+        duration_us = u64::try_from(ask.begun.elapsed().as_micros()).unwrap_or(u64::MAX),
+        "start"
+    );
+}
+
+/// The key as the configuration wants it written: a keyed hash, so that a log names no agent to whoever reads it.
+fn key_in_log(ask: &Ask<'_>, seat: &Seat) -> String {
+    let key = &seat.entry.key;
+    match ask.site.log_keys {
+        KeyLog::Clear => key.as_str().to_owned(),
+        KeyLog::Hash => {
+            let keyring = ask.edge.seals.keyring();
+            let hash = keyring.sealing(ask.now.time).map(|sealing| sealing.hash_for_log(key));
+            hash.map_or_else(|| "-".to_owned(), |hash| format!("{hash:016x}"))
+        }
+    }
+}
