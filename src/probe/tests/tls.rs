@@ -11,7 +11,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::stub::{GENEROUS, SHORT, Stub, check, failure, is_good, repeat, target, target_with, trust};
+use super::stub::{GENEROUS, SHORT, Stub, check, failure, head, is_good, repeat, target, target_with, trust};
 use crate::config::ProbeKind;
 use crate::probe::Prober;
 
@@ -64,13 +64,17 @@ impl Door {
     }
 
     async fn open(self: &Arc<Self>) -> Stub {
+        Stub::tls(self.config(), |_, wire| repeat(wire, Arc::new(OK.to_vec()))).await
+    }
+
+    fn config(self: &Arc<Self>) -> Arc<ServerConfig> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
             .with_cert_resolver(self.clone());
-        Stub::tls(Arc::new(config), |_, wire| repeat(wire, Arc::new(OK.to_vec()))).await
+        Arc::new(config)
     }
 }
 
@@ -181,5 +185,27 @@ async fn a_close_and_a_reset_in_the_handshake_are_told_as_such() {
         .await;
         let fault = failure(Prober::new(target(&stub, "https", GENEROUS)).look().await);
         assert_eq!(fault.kind, kind, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_old_server_may_end_its_body_by_dropping_the_connection_but_not_break_a_promised_length() {
+    let authority = Authority::new();
+    let door = Door::new(authority.certify(NAME, |_| {}));
+    for (answer, kind) in [
+        ("HTTP/1.0 200 OK\r\n\r\nfine", None),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nfine", Some(FailureKind::Closed)),
+    ] {
+        let stub = Stub::tls(door.config(), move |_, mut wire| async move {
+            head(&mut wire).await;
+            // Dropped without the closing word of TLS.
+            wire.write_all(answer.as_bytes()).await.unwrap();
+        })
+        .await;
+        let look = prober(&stub, &authority.client).look().await;
+        match kind {
+            None => assert!(is_good(&look)),
+            Some(kind) => assert_eq!(failure(look).kind, kind),
+        }
     }
 }
