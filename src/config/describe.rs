@@ -59,7 +59,7 @@ pub fn redacted(config: &Config) -> Value {
 }
 
 /// Hexadecimal SHA-256 (its first 16 bytes) of what is in force, without what must differ between directors: their own name and
-/// datacenter. `own` is this director as the others see it, so that all of them hash the same list.
+/// datacenter, and the directory of the file. `own` is this director as the others see it, so that all of them hash the same list.
 pub(super) fn digest(config: &Config, own: Option<&Peer>) -> String {
     let mut value = redacted(config);
     if let Some(director) = value.pointer_mut("/director").and_then(Value::as_object_mut) {
@@ -69,9 +69,28 @@ pub(super) fn digest(config: &Config, own: Option<&Peer>) -> String {
     if let Some((own, peers)) = own.zip(value.pointer_mut("/peer").and_then(Value::as_object_mut)) {
         peers.insert(own.name.to_string(), peer(own));
     }
+    if let Some(directory) =
+        config.sources.first().and_then(|main| std::path::absolute(main).ok()?.parent().map(Path::to_owned))
+    {
+        shorten(&mut value, &directory);
+    }
     // Objects are ordered by key, so the text is the same everywhere.
     let hash = ring::digest::digest(&ring::digest::SHA256, value.to_string().as_bytes());
     hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Makes paths relative to the configuration's directory, which may lie elsewhere at another director.
+fn shorten(value: &mut Value, directory: &Path) {
+    match value {
+        Value::String(text) => {
+            if let Ok(rest) = Path::new(text.as_str()).strip_prefix(directory) {
+                *text = rest.to_string_lossy().into_owned();
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(|value| shorten(value, directory)),
+        Value::Object(object) => object.values_mut().for_each(|value| shorten(value, directory)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 fn listen(config: &Config) -> Value {

@@ -26,6 +26,9 @@ pub struct Loaded {
     /// Every file that it names: there, readable, secret where it must be. What is inside is judged by who uses it, who tells
     /// mistakes by [`FileUse::diagnostic`].
     pub files: Vec<FileUse>,
+    /// The directories in which a new, changed or vanished file may mean another configuration or another certificate: what a
+    /// watcher watches, absolute. Directories and not files, because editors and secret mounts replace files.
+    pub directories: BTreeSet<PathBuf>,
     /// Where the `url` of each server stands, for mistakes that only certificates show.
     pub servers: BTreeMap<ServerName, Place>,
 }
@@ -57,12 +60,24 @@ pub(super) fn read(
         checked(&root, &report)
     };
     let refused = report.is_refused();
+    let read_from = report.sources.files.iter().filter_map(|file| file.parent());
+    let read_from: Vec<PathBuf> =
+        read_from.chain(report.sources.included.iter().map(PathBuf::as_path)).map(absolute).collect();
     let (errors, warnings, files, known) = report.into_parts();
     let loaded = match read {
-        Some((config, servers)) if !refused => Ok(Loaded { config, warnings, files, servers }),
+        Some((config, servers)) if !refused => {
+            let named = files.iter().filter_map(|file| file.path.parent()).map(Path::to_owned);
+            let directories = read_from.into_iter().chain(named).collect();
+            Ok(Loaded { config, warnings, files, directories, servers })
+        }
         _ => Err(errors),
     };
     (loaded, known)
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// Everything that is right, and every mistake in the report. `None` only where a mistake was noted.

@@ -1,8 +1,8 @@
 //! The checked configuration: what everything else reads.
 //!
-//! Holds decided values only: every default is filled in, every path stands relative to the working directory or absolute, every
-//! reference exists. Built by the reader in this module's siblings (or by hand in tests); knows no file format. What decisions
-//! need is in [`Config::settings`]; what listeners, probes and the journal need stands beside it.
+//! Holds decided values only: every default is filled in, every path is absolute, every reference exists. Built by the reader in
+//! this module's siblings (or by hand in tests); knows no file format. What decisions need is in [`Config::settings`]; what
+//! listeners, probes and the journal need stands beside it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -39,9 +39,9 @@ pub struct Config {
     /// `[[pool]]`: what the edge and the probes know of each; the same names as in `settings.pools`.
     pub pools: BTreeMap<PoolName, Pool>,
     /// Hexadecimal hash of what is in force, equal at every director that was given the same file: without the director's own
-    /// name, and without the contents of secret files.
+    /// name and datacenter, and without the contents of secret files.
     pub digest: String,
-    /// The files that were read, the main one first: what a watcher watches.
+    /// The files that were read, as they were named, the main one first.
     pub sources: Vec<PathBuf>,
 }
 

@@ -280,7 +280,9 @@ impl<'t> Section<'t> {
             if text.is_empty() || text.len() > PATH_BYTES_MAX || text.contains('\0') {
                 return Err("is no path".to_owned());
             }
-            Ok(self.report.sources.directory(node.spot).join(text))
+            let path = self.report.sources.directory(node.spot).join(text);
+            // Absolute, so that one file means the same to a director and to whoever checks it from another directory.
+            Ok(std::path::absolute(&path).unwrap_or(path))
         })
     }
 

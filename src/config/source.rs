@@ -39,6 +39,8 @@ pub fn process_environment() -> Vec<(String, String)> {
 #[derive(Debug, Default)]
 pub(super) struct Sources {
     pub(super) files: Vec<PathBuf>,
+    /// Directories that `include` looks into, whether anything is there yet or not.
+    pub(super) included: Vec<PathBuf>,
     variables: Vec<String>,
 }
 
@@ -133,7 +135,9 @@ impl Gathered {
         // What is not closed swallows the rest of the file, and nothing that is said of the rest is true.
         let swallowed = errors.iter().any(|error| UNCLOSED.iter().any(|word| error.message().contains(word)));
         for error in errors.iter().take(if swallowed { 1 } else { SYNTAX_ERRORS_MAX }) {
-            let line = error.span().map_or(1, |span| lines.line(span.start));
+            let start = error.span().map_or(0, |span| span.start);
+            let opened = if swallowed { opening(table.get_ref(), start) } else { None };
+            let line = lines.line(opened.unwrap_or(start));
             let spot = Spot::File { file, line };
             if self.broken.contains(&spot) {
                 continue;
@@ -141,7 +145,8 @@ impl Gathered {
             let (key, header) = lines.key_at(line);
             self.broken.push(spot);
             self.broken_header |= header && !error.message().contains("duplicate key");
-            self.refuse(spot, &key, printable(error.message()));
+            let reason = if opened.is_some() { "is not closed".to_owned() } else { printable(error.message()) };
+            self.refuse(spot, &key, reason);
         }
         if swallowed {
             self.unreadable = true;
@@ -171,7 +176,9 @@ impl Gathered {
                 self.refuse(pattern.spot, "include", reason);
                 continue;
             };
-            match matching(&self.sources.directory(pattern.spot).join(text)) {
+            let pattern_path = self.sources.directory(pattern.spot).join(text);
+            self.sources.included.extend(pattern_path.parent().map(Path::to_owned));
+            match matching(&pattern_path) {
                 Ok(paths) => paths.iter().for_each(|path| self.include_file(path, pattern.spot)),
                 Err(reason) => self.refuse(pattern.spot, "include", reason),
             }
@@ -264,6 +271,26 @@ fn respot(node: &mut Node, spot: Spot) {
             });
         }
         Value::Text(_) | Value::Integer(_) | Value::Float(_) | Value::Bool(_) | Value::Date => {}
+    }
+}
+
+/// Where the list or inline table begins that holds the byte at `offset`, whatever tables it stands in.
+fn opening(table: &DeTable<'_>, offset: usize) -> Option<usize> {
+    table.values().find_map(|value| inside(value, offset))
+}
+
+fn inside(value: &Spanned<DeValue<'_>>, offset: usize) -> Option<usize> {
+    let span = value.span();
+    match value.get_ref() {
+        // The span of a table under a header is that of the header: look inside whatever it says.
+        DeValue::Table(table) => {
+            opening(table, offset).or_else(|| (span.start < offset && offset <= span.end).then_some(span.start))
+        }
+        DeValue::Array(list) => {
+            let holds = span.start < offset && offset <= span.end;
+            list.iter().find_map(|value| inside(value, offset)).or_else(|| holds.then_some(span.start))
+        }
+        _ => None,
     }
 }
 

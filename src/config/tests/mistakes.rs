@@ -209,6 +209,25 @@ fn a_syntax_error_does_not_hide_other_mistakes_and_invents_none() {
 }
 
 #[test]
+fn what_is_not_closed_is_told_where_it_begins() {
+    for (open, key) in
+        [("datacenters = [\"east\", \"west\"", "datacenters"), ("tls = { cert = \"certs/peer.pem\"", "tls")]
+    {
+        let end = REFERENCE.find(open).unwrap() + open.len();
+        let rest = REFERENCE[end..].find('\n').unwrap() + end;
+        let text = format!("{}{}", &REFERENCE[..end], &REFERENCE[rest..]);
+        let said = mistakes(&text);
+        let line = line_of(&text, open);
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(
+            said[0].starts_with(&format!("maitred.toml:{line}: "))
+                && said[0].contains(&format!("{key}: is not closed")),
+            "{said:?}"
+        );
+    }
+}
+
+#[test]
 fn a_million_servers_are_refused_by_name_and_at_once() {
     let server = "[[pool.server]]\nname = \"u1\"\ndatacenter = \"east\"\nurl = \"https://u1.example.com\"\n";
     let started = std::time::Instant::now();

@@ -89,6 +89,22 @@ fn the_digest_changes_with_what_is_in_force_and_with_nothing_else() {
 }
 
 #[test]
+fn the_digest_does_not_depend_on_where_the_file_lies() {
+    let digest = |site: &Site| site.load().unwrap().config.digest;
+    assert_eq!(digest(&Site::new(&everything())), digest(&Site::new(&everything())));
+}
+
+#[test]
+fn a_watcher_learns_where_files_may_appear() {
+    let site = Site::new(&format!("include = [\"conf.d/*.toml\"]\n{REFERENCE}"));
+    let directories = site.load().unwrap().directories;
+    let expected: BTreeSet<PathBuf> = ["", "conf.d", "certs"].iter().map(|name| site.0.path().join(name)).collect();
+    let plain =
+        |paths: &BTreeSet<PathBuf>| paths.iter().map(|path| path.components().collect()).collect::<BTreeSet<PathBuf>>();
+    assert_eq!(plain(&directories), plain(&expected));
+}
+
+#[test]
 fn the_manual_has_every_key_and_no_other() {
     let manual = include_str!("../../../docs/configuration.md");
     // Table rows: | `key` | default | meaning |, below a heading that names the table: ## `[pool.health]`.
