@@ -81,7 +81,8 @@ fn the_core_knows_no_clock_socket_thread_or_randomness() {
     let mut wrong = Vec::new();
     let files = rust_files(&root().join("core/src"));
     let for_tests: Vec<PathBuf> = files.iter().flat_map(|file| test_modules(file)).collect();
-    for file in files.iter().filter(|file| !for_tests.contains(file)) {
+    let for_test = |file: &Path| for_tests.iter().any(|test| file == test || file.starts_with(test.with_extension("")));
+    for file in files.iter().filter(|file| !for_test(file)) {
         for (number, line) in fs::read_to_string(file).unwrap().lines().enumerate() {
             if line.trim() == "mod tests {" {
                 break;

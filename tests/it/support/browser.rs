@@ -1,0 +1,146 @@
+//! A real Chromium without a window, driven by chromedriver over WebDriver (W3C): the few commands that a person's hands are.
+//!
+//! Every name under `.test` leads to loopback. The authority of the tests is not in its store, so certificate errors are accepted; that
+//! certificates are right is shown by the other clients.
+
+use std::process::Command;
+use std::time::Duration;
+
+use hyper::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::client::Client;
+use super::process::Process;
+use super::wait;
+
+/// One browser with an empty profile. Ends when it is dropped.
+pub(crate) struct Browser {
+    driver: Process,
+    base: String,
+    session: String,
+    client: Client,
+    _profile: TempDir,
+}
+
+impl Browser {
+    pub(crate) fn start() -> Self {
+        let profile = tempfile::tempdir().unwrap();
+        let mut command = Command::new("chromedriver");
+        command.arg("--port=0").env("HOME", profile.path()).env("XDG_CONFIG_HOME", profile.path());
+        let driver = Process::start("chromedriver", &mut command);
+        let port = wait::for_some("chromedriver says its port", || {
+            driver.words().iter().find_map(|line| {
+                line.split("started successfully on port ").nth(1)?.trim_end_matches('.').parse::<u16>().ok()
+            })
+        });
+        let mut browser = Self {
+            driver,
+            base: format!("http://127.0.0.1:{port}"),
+            session: String::new(),
+            client: Client::new(),
+            _profile: profile,
+        };
+        let wanted = json!({"capabilities": {"alwaysMatch": {
+            "browserName": "chrome",
+            "acceptInsecureCerts": true,
+            "timeouts": {"pageLoad": 60_000, "script": 60_000},
+            "goog:chromeOptions": {"args": arguments(&browser._profile)},
+        }}});
+        let made =
+            browser.call(Method::POST, "/session", &wanted).unwrap_or_else(|error| panic!("no browser: {error}"));
+        browser.session = format!("/session/{}", made["sessionId"].as_str().unwrap());
+        browser
+    }
+
+    /// Types an address. An error is what the person sees instead of a page (`net::ERR_CONNECTION_REFUSED`).
+    pub(crate) fn open(&mut self, url: &str) -> Result<(), String> {
+        self.command(Method::POST, "/url", &json!({ "url": url })).map(|_| ())
+    }
+
+    /// Presses reload.
+    pub(crate) fn reload(&mut self) -> Result<(), String> {
+        self.command(Method::POST, "/refresh", &json!({})).map(|_| ())
+    }
+
+    /// Closes the tab's page and opens an empty one.
+    pub(crate) fn leave(&mut self) {
+        self.open("about:blank").unwrap();
+    }
+
+    /// What the address line shows.
+    pub(crate) fn address(&mut self) -> String {
+        self.command(Method::GET, "/url", &Value::Null).unwrap().as_str().unwrap().to_owned()
+    }
+
+    /// The text of the first element that matches, as rendered; `None` when there is none, or no page yet.
+    pub(crate) fn text(&mut self, selector: &str) -> Option<String> {
+        let script = "const found = document.querySelector(arguments[0]); return found && found.innerText;";
+        self.run(script, &json!([selector])).ok()?.as_str().map(str::to_owned)
+    }
+
+    /// Runs a script in the page.
+    pub(crate) fn run(&mut self, script: &str, arguments: &Value) -> Result<Value, String> {
+        self.command(Method::POST, "/execute/sync", &json!({"script": script, "args": arguments}))
+    }
+
+    /// Waits until an element has a text that passes.
+    #[track_caller]
+    pub(crate) fn wait_for_text(&mut self, selector: &str, passes: impl Fn(&str) -> bool) -> String {
+        wait::for_some(&format!("the page shows the text of {selector}"), || {
+            self.text(selector).filter(|text| passes(text))
+        })
+    }
+
+    fn command(&mut self, method: Method, path: &str, body: &Value) -> Result<Value, String> {
+        let path = format!("{}{path}", self.session);
+        self.call(method, &path, body)
+    }
+
+    fn call(&mut self, method: Method, path: &str, body: &Value) -> Result<Value, String> {
+        let text = if method == Method::POST { body.to_string() } else { String::new() };
+        let url = format!("{}{path}", self.base);
+        let answer = self.client.try_send(method, &url, &[("content-type", "application/json")], &text)?;
+        let value = answer.json()["value"].take();
+        match value["error"].as_str() {
+            Some(error) => Err(format!("{error}: {}", value["message"].as_str().unwrap_or_default())),
+            None => Ok(value),
+        }
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // The browser leads a group of its own: ask the driver to end it, then end the driver.
+        let session = std::mem::take(&mut self.session);
+        if !session.is_empty() {
+            let _ended_already = self.call(Method::DELETE, &session, &Value::Null);
+        }
+        self.driver.kill();
+        // Its last files may still be written while the profile is removed.
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn arguments(profile: &TempDir) -> Vec<String> {
+    let mut arguments: Vec<String> = [
+        "--headless=new",
+        // As root, and where user namespaces are closed, the sandbox cannot start.
+        "--no-sandbox",
+        "--disable-dev-shm-usage",
+        "--disable-gpu",
+        "--no-first-run",
+        "--no-proxy-server",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-default-apps",
+        "--disable-domain-reliability",
+        "--disable-extensions",
+        "--disable-sync",
+        "--host-resolver-rules=MAP *.test 127.0.0.1",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    arguments.push(format!("--user-data-dir={}", profile.path().join("profile").display()));
+    arguments
+}

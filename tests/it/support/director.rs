@@ -1,0 +1,324 @@
+//! The built `maitred run` with a configuration of its own.
+//!
+//! A [`Plan`] says what is different in this test; everything else is short times, loopback and the certificates of the tests.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::sync::Arc;
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use super::certificates::{self, Certificates, FRONT};
+use super::client::Client;
+use super::process::Process;
+use super::stub::{HEALTH, StubServer};
+use super::{ports, wait};
+
+/// What to run. Lines are TOML, put at the end of their table.
+#[derive(Clone, Default)]
+pub(crate) struct Plan {
+    servers: String,
+    tables: Vec<(&'static str, String)>,
+    keep_state: bool,
+}
+
+impl Plan {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// A server of the pool `ua` on loopback, known to clients as `<name>.test`.
+    pub(crate) fn server(self, name: &str, port: u16) -> Self {
+        self.server_with(name, port, "")
+    }
+
+    /// The same with lines of its own (`weight = 50`).
+    pub(crate) fn server_with(mut self, name: &str, port: u16, lines: &str) -> Self {
+        writeln!(
+            self.servers,
+            "[[pool.server]]\nname = \"{name}\"\ndatacenter = \"east\"\nurl = \"https://{name}.test:{port}\"\n\
+             probe_url = \"https://127.0.0.1:{port}\"\n{lines}"
+        )
+        .unwrap();
+        self
+    }
+
+    pub(crate) fn stubs<'a>(self, stubs: impl IntoIterator<Item = &'a StubServer>) -> Self {
+        stubs.into_iter().fold(self, |plan, stub| plan.server(stub.name(), stub.port()))
+    }
+
+    /// Lines for a table: `director`, `log`, `listen.public`, `listen.internal`, `pool`, `pool.health`, `pool.failover`, `end`.
+    /// A key that is given replaces the usual line of that key.
+    pub(crate) fn with(mut self, table: &'static str, lines: &str) -> Self {
+        self.tables.push((table, lines.to_owned()));
+        self
+    }
+
+    /// Keeps a journal, so that a restarted director knows what the first one knew.
+    pub(crate) fn keeping_state(mut self) -> Self {
+        self.keep_state = true;
+        self
+    }
+
+    /// The configuration's text.
+    pub(crate) fn toml(&self, ports: Ports, certificates: &Certificates, state: &Path) -> String {
+        let file = |name: &str| format!("{:?}", certificates.path(name));
+        let tls =
+            |stem: &str| format!("cert = {}, key = {}", file(&format!("{stem}.pem")), file(&format!("{stem}.key")));
+        let mut director =
+            vec!["name = \"east-1\"".to_owned(), "datacenter = \"east\"".into(), "stop_delay = \"1s\"".into()];
+        if self.keep_state {
+            director.push(format!("state_dir = {state:?}"));
+        }
+        let tables: [(&str, Vec<String>); 8] = [
+            ("director", director),
+            ("log", vec!["keys = \"clear\"".into()]),
+            (
+                "listen.public",
+                vec![format!("address = \"127.0.0.1:{}\"", ports.public), format!("tls = {{ {} }}", tls("public"))],
+            ),
+            (
+                "listen.internal",
+                vec![
+                    format!("address = \"127.0.0.1:{}\"", ports.internal),
+                    format!("tls = {{ {}, client_ca = {} }}", tls("internal"), file("ca.pem")),
+                ],
+            ),
+            ("listen.metrics", vec![format!("address = \"127.0.0.1:{}\"", ports.metrics)]),
+            ("affinity", vec![format!("key_file = {}", file("affinity.keys"))]),
+            (
+                "pool",
+                vec![
+                    "name = \"ua\"".into(),
+                    "route = [{ path = \"/\" }]".into(),
+                    "key = [\"query:agent\", \"header:x-agent-id\", \"cookie\"]".into(),
+                    "datacenters = [\"east\"]".into(),
+                ],
+            ),
+            (
+                "pool.health",
+                vec![
+                    format!("path = \"{HEALTH}\""),
+                    format!("ca = {}", file("ca.pem")),
+                    "interval = \"200ms\"".into(),
+                    "fast = \"100ms\"".into(),
+                    "timeout = \"2s\"".into(),
+                    "fall = 2".into(),
+                    "rise = 1".into(),
+                    "slow_start = \"0s\"".into(),
+                ],
+            ),
+        ];
+        let mut text = String::new();
+        for (table, usual) in tables {
+            let extra: String = self.lines_of(table);
+            let head = if table == "pool" { "[[pool]]".to_owned() } else { format!("[{table}]") };
+            writeln!(text, "{head}").unwrap();
+            for line in usual.iter().filter(|line| !extra.lines().any(|other| key_of(other) == key_of(line))) {
+                writeln!(text, "{line}").unwrap();
+            }
+            writeln!(text, "{extra}").unwrap();
+        }
+        let failover = self.lines_of("pool.failover");
+        if !failover.is_empty() {
+            writeln!(text, "[pool.failover]\n{failover}").unwrap();
+        }
+        text + &self.servers + &self.lines_of("end")
+    }
+
+    fn lines_of(&self, table: &str) -> String {
+        self.tables.iter().filter(|(name, _)| *name == table).map(|(_, lines)| format!("{lines}\n")).collect()
+    }
+
+    /// Starts it and waits until it lives.
+    pub(crate) fn start(self) -> Director {
+        self.start_with(certificates::shared())
+    }
+
+    /// The same with certificates of its own, which the test may change.
+    pub(crate) fn start_with(self, certificates: Arc<Certificates>) -> Director {
+        for _ in 0..5 {
+            let folder = tempfile::tempdir().unwrap();
+            let ports = Ports { public: ports::free(), internal: ports::free(), metrics: ports::free() };
+            let text = self.toml(ports, &certificates, &folder.path().join("state"));
+            fs::write(folder.path().join("maitred.toml"), text).unwrap();
+            let process = run(folder.path());
+            let mut director = Director { process, folder, ports, certificates: Arc::clone(&certificates) };
+            // Otherwise somebody else took one of the ports in between.
+            if director.comes_to_life() {
+                return director;
+            }
+        }
+        panic!("no free ports for a director");
+    }
+}
+
+fn key_of(line: &str) -> &str {
+    line.split('=').next().unwrap_or_default().trim()
+}
+
+/// Where it listens, on loopback.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ports {
+    pub(crate) public: u16,
+    pub(crate) internal: u16,
+    pub(crate) metrics: u16,
+}
+
+/// A running director. Killed when it is dropped; its words are shown when the test failed.
+pub(crate) struct Director {
+    process: Process,
+    folder: TempDir,
+    ports: Ports,
+    certificates: Arc<Certificates>,
+}
+
+impl Director {
+    pub(crate) fn ports(&self) -> Ports {
+        self.ports
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.folder.path().join("maitred.toml")
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// On the public listener, under the name that agents use.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("https://{FRONT}:{}{path}", self.ports.public)
+    }
+
+    /// On the internal listener.
+    pub(crate) fn internal_url(&self, path: &str) -> String {
+        format!("https://127.0.0.1:{}{path}", self.ports.internal)
+    }
+
+    /// On the metrics listener.
+    pub(crate) fn metrics_url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.ports.metrics)
+    }
+
+    /// A client with the operator's certificate.
+    pub(crate) fn operator(&self) -> Client {
+        Client::trusting(&self.certificates, Some("operator"))
+    }
+
+    pub(crate) fn certificates(&self) -> &Certificates {
+        &self.certificates
+    }
+
+    /// Another command of the same binary, on this director's configuration.
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
+        let mut command = maitred();
+        command.current_dir(self.folder.path()).args(words).arg("--config").arg(self.config());
+        command
+    }
+
+    pub(crate) fn words(&self) -> Vec<String> {
+        self.process.words()
+    }
+
+    pub(crate) fn has_said(&self, text: &str) -> bool {
+        self.process.has_said(text)
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// SIGTERM; does not wait.
+    pub(crate) fn terminate(&self) {
+        self.process.signal(Signal::TERM);
+    }
+
+    /// Waits for its end by itself.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        self.process.wait()
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Stops its clock for it: SIGSTOP.
+    pub(crate) fn freeze(&self) {
+        self.process.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub(crate) fn thaw(&self) {
+        self.process.signal(Signal::CONT);
+    }
+
+    /// SIGHUP.
+    pub(crate) fn reload(&self) {
+        self.process.signal(Signal::HUP);
+    }
+
+    /// Starts it again with the same files and ports, after a kill or an end.
+    pub(crate) fn start_again(&mut self) {
+        self.process = run(self.folder.path());
+        assert!(self.comes_to_life(), "the director does not start again: {:#?}", self.words());
+    }
+
+    /// Waits until starts are answered by a server, not by the page.
+    pub(crate) fn wait_until_seating(&self) {
+        let mut client = Client::new();
+        wait::for_equal("the director can seat", &"ok".to_owned(), || {
+            let words = client.get(&self.url("/health/active")).text();
+            words.split_whitespace().next().unwrap_or_default().to_owned()
+        });
+    }
+
+    /// False when a port was taken; fails the test when it ended for another reason.
+    fn comes_to_life(&mut self) -> bool {
+        let mut client = Client::new();
+        let url = self.url("/health/live");
+        wait::for_some("the director lives", || {
+            if let Some(status) = self.process.ended() {
+                assert!(self.has_said("in use"), "the director ended with {status}: {:#?}", self.words());
+                return Some(false);
+            }
+            let live = client.try_send(hyper::Method::GET, &url, &[], "").is_ok_and(|answer| answer.status == 200);
+            live.then_some(true)
+        })
+    }
+}
+
+/// The built binary, without anybody's environment.
+pub(crate) fn maitred() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_maitred"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("MAITRED__") || name == "RUST_LOG") {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn run(folder: &Path) -> Process {
+    Process::start("maitred", maitred().current_dir(folder).arg("run").arg("--config").arg(folder.join("maitred.toml")))
+}
+
+#[test]
+fn the_usual_plan_is_a_valid_configuration() {
+    let certificates = certificates::shared();
+    let plan = Plan::new()
+        .server("ua1", 1)
+        .server_with("ua2", 2, "weight = 50")
+        .keeping_state()
+        .with("pool.health", "fall = 7");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("maitred.toml");
+    let text = plan.toml(Ports { public: 3, internal: 4, metrics: 5 }, &certificates, &folder.path().join("state"));
+    fs::write(&file, &text).unwrap();
+    let loaded = maitred::config::load(&file, []);
+    assert!(text.contains("fall = 7") && !text.contains("fall = 2"), "{text}");
+    assert!(loaded.is_ok(), "{:#?}\n{text}", loaded.err());
+}

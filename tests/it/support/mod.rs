@@ -1,0 +1,15 @@
+//! What the tests stand on: the director and the real parts as processes, and clients for them.
+//!
+//! Each part has one file, owns its folder and its ports, and dies with the value that stands for it. Everything blocks: a test
+//! reads from top to bottom.
+
+pub(crate) mod browser;
+pub(crate) mod certificates;
+pub(crate) mod client;
+pub(crate) mod director;
+pub(crate) mod haproxy;
+pub(crate) mod ports;
+pub(crate) mod process;
+pub(crate) mod stub;
+pub(crate) mod tomcat;
+pub(crate) mod wait;

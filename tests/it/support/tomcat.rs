@@ -1,0 +1,151 @@
+//! A real Tomcat 10 with a page that keeps a counter in its HttpSession: what a stateful agent desktop is, at its smallest.
+//!
+//! Debian's packages, but a `CATALINA_BASE` of its own in a temporary folder: an HTTPS connector with the certificates of the tests,
+//! an AJP connector without a secret, `jvmRoute` as the server's name.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use hyper::Method;
+use tempfile::TempDir;
+
+use super::client::Client;
+use super::process::{Process, require};
+use super::{certificates, ports, wait};
+
+const HOME: &str = "/usr/share/tomcat10";
+/// What a base needs beside our own `server.xml`.
+const CONFIGURATION: [&str; 3] = ["catalina.properties", "web.xml", "logging.properties"];
+
+/// The desk: who serves, which session, how often this session was here; and the path, so that a test sees it kept.
+const PAGE: &str = r#"<%@ page contentType="text/html; charset=utf-8" session="true" %><%
+  Integer before = (Integer) session.getAttribute("visits");
+  int visits = before == null ? 1 : before + 1;
+  session.setAttribute("visits", visits);
+  response.setHeader("Cache-Control", "no-store");
+%><!doctype html>
+<html lang="en"><title>desk</title>
+<p id="server"><%= System.getProperty("maitred.server") %></p>
+<p id="session"><%= session.getId() %></p>
+<p id="visits"><%= visits %></p>
+</html>
+"#;
+
+/// A running Tomcat. Killed when it is dropped.
+pub(crate) struct Tomcat {
+    name: String,
+    https: u16,
+    ajp: u16,
+    base: TempDir,
+    process: Option<Process>,
+}
+
+impl Tomcat {
+    /// Starts it and waits until its health page answers.
+    pub(crate) fn start(name: &str) -> Self {
+        require(&format!("{HOME}/bin/catalina.sh"));
+        let base = tempfile::tempdir().unwrap();
+        lay_out(base.path());
+        let mut tomcat = Self { name: name.to_owned(), https: 0, ajp: 0, base, process: None };
+        for _ in 0..5 {
+            (tomcat.https, tomcat.ajp) = (ports::free(), ports::free());
+            if tomcat.run() {
+                return tomcat;
+            }
+        }
+        panic!("no free ports for Tomcat");
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The port of its HTTPS connector.
+    pub(crate) fn port(&self) -> u16 {
+        self.https
+    }
+
+    /// The port of its AJP connector.
+    pub(crate) fn ajp_port(&self) -> u16 {
+        self.ajp
+    }
+
+    /// Its origin as browsers see it.
+    pub(crate) fn origin(&self) -> String {
+        format!("https://{}.test:{}", self.name, self.https)
+    }
+
+    /// `kill -9`: its sessions are gone.
+    pub(crate) fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// Comes back at the same ports, with an empty memory.
+    pub(crate) fn start_again(&mut self) {
+        assert!(self.run(), "{} does not start again", self.name);
+    }
+
+    /// False when a port was taken.
+    fn run(&mut self) -> bool {
+        let base = self.base.path();
+        fs::write(base.join("conf/server.xml"), server_xml(&self.name, self.https, self.ajp)).unwrap();
+        let mut command = Command::new(format!("{HOME}/bin/catalina.sh"));
+        command
+            .arg("run")
+            .env("CATALINA_HOME", HOME)
+            .env("CATALINA_BASE", base)
+            .env("CATALINA_TMPDIR", base.join("temp"));
+        // The page reads its server's name from a system property.
+        let options = format!("-Xmx96m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dmaitred.server={}", self.name);
+        command.env("JAVA_OPTS", options);
+        let process = self.process.insert(Process::start(&self.name, command.env_remove("CATALINA_OPTS")));
+        let mut client = Client::new();
+        let health = format!("https://{}.test:{}/ua/health", self.name, self.https);
+        wait::for_some(&format!("{} serves its health page", self.name), || {
+            if process.has_said("Address already in use") {
+                return Some(false);
+            }
+            if let Some(status) = process.ended() {
+                panic!("Tomcat ended with {status}: {:#?}", process.words());
+            }
+            client.try_send(Method::GET, &health, &[], "").is_ok_and(|answer| answer.status == 200).then_some(true)
+        })
+    }
+}
+
+fn lay_out(base: &Path) {
+    for folder in ["conf", "logs", "temp", "work", "webapps/ROOT/ua"] {
+        fs::create_dir_all(base.join(folder)).unwrap();
+    }
+    for file in CONFIGURATION {
+        let from = format!("{HOME}/skel/conf/{file}");
+        require(&from);
+        fs::copy(&from, base.join("conf").join(file)).unwrap();
+    }
+    fs::write(base.join("webapps/ROOT/index.jsp"), PAGE).unwrap();
+    fs::write(base.join("webapps/ROOT/ua/health"), "ok\n").unwrap();
+}
+
+fn server_xml(name: &str, https: u16, ajp: u16) -> String {
+    let certificates = certificates::shared();
+    let (cert, key) = (certificates.path("server.pem"), certificates.path("server.key"));
+    format!(
+        r#"<?xml version="1.0" encoding="utf-8"?>
+<Server port="-1">
+  <Service name="Catalina">
+    <Connector port="{https}" address="127.0.0.1" protocol="org.apache.coyote.http11.Http11NioProtocol" SSLEnabled="true"
+               scheme="https" secure="true" maxThreads="20">
+      <SSLHostConfig><Certificate certificateFile="{}" certificateKeyFile="{}" type="EC"/></SSLHostConfig>
+    </Connector>
+    <Connector port="{ajp}" address="127.0.0.1" protocol="AJP/1.3" secretRequired="false" maxThreads="10"/>
+    <Engine name="Catalina" defaultHost="localhost" jvmRoute="{name}">
+      <Host name="localhost" appBase="webapps" autoDeploy="false"/>
+    </Engine>
+  </Service>
+</Server>
+"#,
+        cert.display(),
+        key.display()
+    )
+}
