@@ -1,14 +1,13 @@
 //! maitred
 
 pub mod actors;
+pub mod app;
 pub mod certificates;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod credentials;
 pub mod http;
-pub mod metrics;
 pub mod probe;
 pub mod store;
 pub mod tls;
-pub mod vitals;

@@ -125,6 +125,18 @@ pub enum OperatorWord {
     Maint,
 }
 
+impl OperatorWord {
+    /// The word of the interface.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Drain => "drain",
+            Self::Maint => "maint",
+        }
+    }
+}
+
 /// An order about the active role of a pool: a register ordered by (stamp, writer) (R15).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoleOrder {

@@ -88,6 +88,24 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The stable word for logs and metrics.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::ServerUp { .. } => "server_up",
+            Self::ServerDown { .. } => "server_down",
+            Self::ServerReborn { .. } => "server_reborn",
+            Self::ServerDegraded { .. } => "server_degraded",
+            Self::ServerOrdered { after: OperatorWord::Ready, .. } => "server_ready",
+            Self::ServerOrdered { after: OperatorWord::Drain, .. } => "server_drain",
+            Self::ServerOrdered { after: OperatorWord::Maint, .. } => "server_maint",
+            Self::RoleMoved { .. } => "datacenter_active",
+            Self::Suspect { .. } => "director_suspect",
+        }
+    }
+}
+
 /// What the shell must do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {

@@ -2,6 +2,8 @@
 //!
 //! They live on an arbiter of their own, one thread apart from the HTTP workers, so that neither delays the other's timers.
 
+pub mod effects;
+pub mod keeper;
 mod probe_metrics;
 pub mod server_monitor;
 #[cfg(test)]

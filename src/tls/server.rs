@@ -152,6 +152,11 @@ impl ReloadableServer {
         Ok(())
     }
 
+    /// Shows from now on what `fresh` has read, to new connections.
+    pub fn show(&self, fresh: &Self) {
+        self.face.store(fresh.face.load_full());
+    }
+
     /// The identity that is shown now.
     #[must_use]
     pub fn identity(&self) -> Arc<Identity> {

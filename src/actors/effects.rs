@@ -1,0 +1,81 @@
+//! Performs what the core returns: an event becomes one log line and a count, a wish for a look reaches its monitor.
+//!
+//! Owns no decision. Whoever gives the director an input calls [`Effects::perform`] afterwards; the keeper's tick catches what
+//! others left.
+
+use std::sync::{Arc, OnceLock, Weak};
+
+use maitred_core::director::Director;
+use maitred_core::event::{Effect, Event};
+use metrics::counter;
+use tracing::{info, warn};
+
+use super::watchdog::Monitors;
+
+/// Effects that one call performs at most, so that a handler's turn ends.
+const PER_CALL_MAX: usize = 4096;
+
+/// The hands of the director.
+pub struct Effects {
+    director: Arc<Director>,
+    /// Known once the monitors stand, which look through the director themselves.
+    monitors: OnceLock<Weak<Monitors>>,
+}
+
+impl Effects {
+    /// For one director.
+    #[must_use]
+    pub fn new(director: Arc<Director>) -> Arc<Self> {
+        Arc::new(Self { director, monitors: OnceLock::new() })
+    }
+
+    /// Who looks when a look is wished for. The first one given stays.
+    pub fn reach(&self, monitors: &Arc<Monitors>) {
+        let _ = self.monitors.set(Arc::downgrade(monitors));
+    }
+
+    /// Performs what is waiting.
+    pub fn perform(&self) {
+        for _ in 0..PER_CALL_MAX {
+            match self.director.next_effect() {
+                None => return,
+                Some(Effect::Publish(event)) => publish(&event),
+                Some(Effect::ProbeNow(server)) => {
+                    if let Some(monitors) = self.monitors.get().and_then(Weak::upgrade) {
+                        monitors.probe_now(&server);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One line for each decision that changes something.
+fn publish(event: &Event) {
+    let kind = event.as_str();
+    counter!("maitred_events_total", "event" => kind).increment(1);
+    match event {
+        Event::ServerUp { pool, server } => info!(event = kind, %pool, %server, "server is up"),
+        Event::ServerDown { pool, server, kind: failure, detail } => {
+            warn!(event = kind, %pool, %server, reason = failure.as_str(), detail, "server is down");
+        }
+        Event::ServerReborn { pool, server, incarnation } => {
+            info!(event = kind, %pool, %server, incarnation = incarnation.as_str(), "server is another process; what it held is gone");
+        }
+        Event::ServerDegraded { pool, server, dependency, degraded } => {
+            warn!(event = kind, %pool, %server, dependency, degraded, "server's dependency changed");
+        }
+        Event::ServerOrdered { pool, server, before, after, reason } => {
+            info!(event = kind, %pool, %server, before = before.as_str(), after = after.as_str(), reason, "operator's word is in force");
+        }
+        Event::RoleMoved { pool, from, to, epoch, cause } => {
+            warn!(event = kind, %pool, %from, %to, epoch, reason = cause.as_str(), "active datacenter moved");
+        }
+        Event::Suspect { pool, abstains: true, silent, of } => {
+            warn!(event = kind, %pool, silent, of, "many servers fell silent at once: this director suspects itself and abstains");
+        }
+        Event::Suspect { pool, abstains: false, .. } => {
+            info!(event = kind, %pool, "this director trusts its own looks again");
+        }
+    }
+}
