@@ -12,6 +12,7 @@
 pub mod ask;
 pub mod callback;
 pub mod caller;
+pub mod connection;
 pub mod cors;
 pub mod edge;
 pub mod health;

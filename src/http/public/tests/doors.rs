@@ -1,6 +1,6 @@
 //! Health, greetings, limits and what is not there.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::time::Duration;
 
 use super::fixture::{Answer, Fixture, HOST, config, read_all, read_one};
@@ -10,6 +10,7 @@ fn health_is_answered_to_anybody_in_any_way() {
     let fixture = Fixture::start();
     for request in [
         "GET /health/live HTTP/1.0\r\n\r\n",
+        "GET /health/live HTTP/1.1\r\n\r\n",
         "GET /health/live HTTP/1.1\r\nHost: anything\r\nConnection: close\r\n\r\n",
         "GET /health/live HTTP/1.1\r\nHost: a#b\r\nConnection: close\r\n\r\n",
         "GET /health/ready HTTP/1.0\r\n\r\n",
@@ -152,6 +153,9 @@ fn slow_clients_are_cut_and_others_do_not_notice() {
     write!(head, "GET / HTTP/1.1\r\nHost: ").unwrap();
     let mut body = fixture.connect();
     write!(body, "POST /maitred/v1/sessions HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 100\r\n\r\n{{").unwrap();
+    let mut second = fixture.connect();
+    write!(second, "GET /?agent=1 HTTP/1.1\r\nHost: {HOST}\r\n\r\nGET /?agent=2 HTT").unwrap();
+    assert_eq!(read_one(&mut second).status, 302);
     let mut idle = fixture.connect();
     write!(idle, "GET /?agent=1 HTTP/1.1\r\nHost: {HOST}\r\n\r\n").unwrap();
     assert_eq!(read_one(&mut idle).status, 302);
@@ -161,4 +165,22 @@ fn slow_clients_are_cut_and_others_do_not_notice() {
     let slow = Answer::parse(&read_all(&mut body));
     assert_eq!((slow.status, slow.code()), (408, 1009));
     assert_eq!(read_all(&mut idle), b"", "closed");
+    assert_eq!(read_all(&mut second), b"", "half a second request is no better than half a first one");
+}
+
+#[test]
+fn who_asks_without_reading_is_cut() {
+    let mut quick = config();
+    quick.limits.idle = Duration::from_secs(1);
+    let fixture = Fixture::with(&quick);
+    let mut greedy = fixture.connect();
+    greedy.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
+    let request = format!("GET /{}?agent=1 HTTP/1.1\r\nHost: {HOST}\r\n\r\n", "a".repeat(8000));
+    let error = loop {
+        if let Err(error) = greedy.write_all(request.as_bytes()) {
+            break error.kind();
+        }
+    };
+    assert!(matches!(error, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{error:?}");
+    assert_eq!(fixture.get("/?agent=2").status, 302, "others do not notice");
 }
