@@ -13,6 +13,7 @@ mod arguments;
 mod certs;
 mod check;
 mod exit;
+mod health;
 mod keys;
 mod output;
 
@@ -39,6 +40,8 @@ enum Command {
     /// Make certificates
     #[command(subcommand)]
     Certs(certs::CertsCommand),
+    /// Ask a director on this machine how it is, for container engines
+    Health(health::HealthArguments),
     /// Rotate the keys of the affinity cookie
     Keys(keys::KeysArguments),
     /// Print a completion script for a shell
@@ -74,6 +77,7 @@ fn run(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Check(arguments) => check::run(&arguments),
         Command::Certs(command) => certs::run(command),
+        Command::Health(arguments) => health::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),
         Command::Completions { shell } => completions(shell),
     }
