@@ -1,7 +1,7 @@
 //! The command line: what operators type, and how the process begins.
 //!
 //! A runbook: each command is one file that reads from top to bottom. Doc comments of arguments are the `--help`. The only place
-//! that uses `anyhow`; exit codes are in [`exit`].
+//! that uses `anyhow`; exit codes are in `exit`.
 //!
 //! ```text
 //! run ─────────> app            check, keys, certs ────────> files on this machine

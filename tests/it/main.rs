@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says so by failing")]
 #![allow(dead_code, reason = "the parts offer more than the tests of today ask for")]
 
+mod documents;
 mod house;
 mod parts;
 mod support;
