@@ -1,4 +1,4 @@
-//! `maitred keys`: the affinity keys on this machine. No director is asked.
+//! `maitred keys` and `maitred hash`: the affinity keys on this machine. No director is asked.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -11,8 +11,8 @@ use serde_json::json;
 use super::arguments::ConfigFile;
 use super::exit::{Exit, Failure};
 use super::output::{self, Table};
-use crate::credentials::KeyId;
 use crate::credentials::key_file::{self, ListedKey};
+use crate::credentials::{KeyId, Keyring};
 
 /// Where the key file is.
 #[derive(Debug, Args)]
@@ -89,6 +89,29 @@ pub(super) fn run(arguments: &KeysArguments) -> anyhow::Result<Exit> {
                 ))?;
             }
         }
+    }
+    Ok(Exit::Done)
+}
+
+/// `maitred hash`.
+#[derive(Debug, Args)]
+pub(super) struct HashArguments {
+    #[command(flatten)]
+    file: KeyFile,
+    /// The session's key, for example an agent's id
+    key: String,
+}
+
+/// Prints how the log writes a key: once for each affinity key, because lines written before a rotation carry the old one.
+pub(super) fn hash(arguments: &HashArguments) -> anyhow::Result<Exit> {
+    let ring = Keyring::load(&arguments.file.path()?)?;
+    let key = maitred_core::ids::Key::parse(&arguments.key)
+        .map_err(|error| Failure::new(Exit::Usage, format!("the key {error}")))?;
+    let sealing = ring.sealing(now()).map(|sealing| sealing.line);
+    let mut keys: Vec<_> = ring.keys().collect();
+    keys.sort_by_key(|affinity| (Some(affinity.line) != sealing, std::cmp::Reverse(affinity.line)));
+    for affinity in keys {
+        output::line(&format!("{:016x}  {}", affinity.hash_for_log(&key), affinity.id.as_str()))?;
     }
     Ok(Exit::Done)
 }

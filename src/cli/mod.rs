@@ -4,7 +4,7 @@
 //! that uses `anyhow`; exit codes are in `exit`.
 //!
 //! ```text
-//! run ─────────> app            check, keys, certs ────────> files on this machine
+//! run ─────────> app            check, keys, hash, certs ──> files on this machine
 //! demo ──> maitred run + agent servers + agents
 //! status, server, sessions, datacenter, config ──> client ──> internal listener of a director
 //! ```
@@ -16,6 +16,7 @@ mod exit;
 mod health;
 mod keys;
 mod output;
+mod run;
 
 use std::process::ExitCode;
 
@@ -35,6 +36,8 @@ struct CommandLine {
 /// The commands.
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run a director until it is told to stop (SIGTERM, SIGINT); SIGHUP reloads
+    Run(run::RunArguments),
     /// Look at a configuration: what would run, what will hurt, and what differs from what runs
     Check(check::CheckArguments),
     /// Make certificates
@@ -44,6 +47,8 @@ enum Command {
     Health(health::HealthArguments),
     /// Rotate the keys of the affinity cookie
     Keys(keys::KeysArguments),
+    /// Print how the log writes a session's key, to search for it
+    Hash(keys::HashArguments),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -62,7 +67,7 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() };
         }
     };
-    match run(command_line.command) {
+    match dispatch(command_line.command) {
         Ok(exit) => exit.into(),
         Err(error) => {
             if !exit::is_broken_pipe(&error) {
@@ -73,12 +78,14 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> anyhow::Result<Exit> {
+fn dispatch(command: Command) -> anyhow::Result<Exit> {
     match command {
+        Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Certs(command) => certs::run(command),
         Command::Health(arguments) => health::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),
+        Command::Hash(arguments) => keys::hash(&arguments),
         Command::Completions { shell } => completions(shell),
     }
 }
