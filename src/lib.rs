@@ -8,6 +8,8 @@ pub mod clock;
 pub mod config;
 pub mod credentials;
 pub mod http;
+pub mod metrics;
 pub mod probe;
 pub mod store;
 pub mod tls;
+pub mod vitals;

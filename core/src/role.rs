@@ -26,6 +26,18 @@ pub enum Service {
     Fails,
 }
 
+impl Service {
+    /// The stable word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Serves => "serves",
+            Self::Unknown => "unknown",
+            Self::Fails => "fails",
+        }
+    }
+}
+
 /// The role of one pool.
 #[derive(Debug, Clone)]
 pub struct Role {

@@ -90,6 +90,20 @@ impl Standing {
 }
 
 impl Input {
+    /// Every input, strongest first.
+    pub const ALL: [Self; 10] = [
+        Self::Maint,
+        Self::Down,
+        Self::LastKnownDown,
+        Self::Drain,
+        Self::Draining,
+        Self::Degraded,
+        Self::HeldDown,
+        Self::Unconfirmed,
+        Self::SlowStart,
+        Self::Up,
+    ];
+
     /// The stable word.
     #[must_use]
     pub fn as_str(self) -> &'static str {
