@@ -2,6 +2,8 @@
 //!
 //! `cargo bench -p maitred-core --bench decisions`
 
+#![allow(clippy::unwrap_used, reason = "a benchmark that cannot be set up must end")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

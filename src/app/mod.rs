@@ -121,6 +121,9 @@ async fn live(
     effects.reach(&monitors);
     let seals = Arc::new(Seals::new(material.keyring));
     let edge = Arc::new(Edge::new(Arc::clone(&director), Arc::clone(&clock), Arc::clone(&seals), &config));
+    if let Some(journal) = &journal {
+        edge.watch_journal(journal.health().clone());
+    }
     let parts = reload::Parts {
         path: path.to_owned(),
         clock: Arc::clone(&clock),

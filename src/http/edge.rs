@@ -5,12 +5,13 @@
 //! request loads the site once and keeps it to its end.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use actix_http::header::HeaderValue;
 use arc_swap::ArcSwap;
+use maitred_core::clock::Mono;
 use maitred_core::director::Director;
 use maitred_core::ids::{LabelName, PoolName};
 use maitred_core::seating::Affinity;
@@ -24,6 +25,7 @@ use crate::http::cors::AllowedOrigins;
 use crate::http::key::{KeyRule, LabelRule};
 use crate::http::page;
 use crate::http::route::Routes;
+use crate::store::{Condition, JournalHealth, Trouble};
 
 /// Shared by all threads that answer.
 pub struct Edge {
@@ -35,14 +37,42 @@ pub struct Edge {
     pub seals: Arc<Seals>,
     site: ArcSwap<Site>,
     stopping: AtomicBool,
+    journal: OnceLock<JournalHealth>,
+    /// A director with peers is cold until it has synchronised with one, or this long.
+    cold_until: Mono,
 }
+
+/// How long a director with peers waits at most before it calls itself ready (`interface.md`, Health).
+const COLD_MAX: Duration = Duration::from_secs(5);
 
 impl Edge {
     /// Puts the edge of one director together.
     #[must_use]
     pub fn new(director: Arc<Director>, clock: Arc<Clock>, seals: Arc<Seals>, config: &Config) -> Self {
         let site = ArcSwap::from_pointee(Site::new(config));
-        Self { director, clock, seals, site, stopping: AtomicBool::new(false) }
+        let cold_until = if config.peers.is_empty() { Mono::default() } else { clock.now().mono + COLD_MAX };
+        let (stopping, journal) = (AtomicBool::new(false), OnceLock::new());
+        Self { director, clock, seals, site, stopping, journal, cold_until }
+    }
+
+    /// Lets `ready` speak of the journal. The first one given stays.
+    pub fn watch_journal(&self, health: JournalHealth) {
+        let _ = self.journal.set(health);
+    }
+
+    /// Why the journal does not take what is remembered, if it does not.
+    #[must_use]
+    pub fn journal_trouble(&self) -> Option<Trouble> {
+        match self.journal.get()?.status().condition_at(Instant::now()) {
+            Condition::Ok => None,
+            Condition::Failing { trouble, .. } => Some(trouble),
+        }
+    }
+
+    /// Whether this director may lack what its peers know.
+    #[must_use]
+    pub fn is_cold(&self) -> bool {
+        self.clock.now().mono < self.cold_until
     }
 
     /// Takes another configuration into use. The caller has handed its settings to the director BEFORE.

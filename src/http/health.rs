@@ -9,6 +9,7 @@ use maitred_core::ids::PoolName;
 use maitred_core::view::{PoolView, View};
 
 use crate::http::ask::Ask;
+use crate::http::edge::Edge;
 use crate::http::problem::Problem;
 use crate::http::query::{Parameter, parameter};
 use crate::http::reply::{self, Reply};
@@ -78,7 +79,8 @@ pub fn answer(ask: &Ask<'_>, endpoint: &str) -> Reply {
     };
     let health = match endpoint {
         "live" => live(),
-        "ready" => ready(ask.edge.is_stopping(), &asked),
+        "ready" => ready(ask.edge, &asked),
+        _ if ask.edge.is_stopping() => Health::new(Word::No, "stopping"),
         _ => active(&view, &asked),
     };
     let strict = matches!(parameter(ask.target.query, "strict"), Parameter::One(value) if value == "1");
@@ -104,13 +106,17 @@ fn live() -> Health {
 
 /// Whether a balancer should send callers here. A total outage keeps the door open, because the page that explains it is behind
 /// this door.
-fn ready(stopping: bool, pools: &[&PoolView]) -> Health {
-    if stopping {
+fn ready(edge: &Edge, pools: &[&PoolView]) -> Health {
+    if edge.is_stopping() {
         return Health::new(Word::No, "stopping");
     }
-    match unseatable(pools) {
-        names if names.is_empty() => Health::new(Word::Ok, "ready"),
-        names => Health::new(Word::Degraded, format!("no server accepts sessions: {names}")),
+    if edge.is_cold() {
+        return Health::new(Word::No, "cold: not synchronised with a peer yet");
+    }
+    match (unseatable(pools), edge.journal_trouble()) {
+        (names, _) if !names.is_empty() => Health::new(Word::Degraded, format!("no server accepts sessions: {names}")),
+        (_, Some(trouble)) => Health::new(Word::Degraded, format!("the journal is not written: {}", trouble.as_str())),
+        (_, None) => Health::new(Word::Ok, "ready"),
     }
 }
 
