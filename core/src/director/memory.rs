@@ -7,7 +7,7 @@ use super::Director;
 use super::control::Control;
 use crate::clock::{Now, Time};
 use crate::entry::{Entry, SeatEntry};
-use crate::session::{Dropped, Mark, admit};
+use crate::session::{Dropped, Mark, Reader, admit};
 
 /// The sweeper comes by this often.
 pub(super) const SWEEP_EVERY: Duration = Duration::from_millis(200);
@@ -106,7 +106,7 @@ impl Director {
     pub fn drain_dirty(&self, sink: &mut dyn FnMut(Entry)) {
         let registers = std::mem::take(&mut self.control.lock().unwritten);
         registers.into_values().for_each(&mut *sink);
-        self.table.drain_dirty(&self.names, sink);
+        self.table.drain_dirty(Reader::Journal, &self.names, sink);
     }
 
     /// One part of everything that is remembered, for a snapshot; parts count from 0, `None` is the end.

@@ -28,6 +28,7 @@ pub use merge::{Dropped, Rank, STAMP_AHEAD_MAX, TOMBSTONE_EXTRA, admit, expires,
 pub use names::{Book, Names, PoolIx, ServerIx, WriterIx};
 pub use record::{Record, SeatKey, Seen, Sitting};
 pub use shard::{Change, Dirty, Mark, Merged, Shard, Swept};
+pub use slab::Reader;
 pub use state::{AGENT_STATE_BYTES_MAX, StateMerged, StateRecord};
 pub use table::{Cursor, ShardGuard, Table, TableOptions};
 

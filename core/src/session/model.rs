@@ -184,7 +184,7 @@ impl Pair {
 
     fn drain(&mut self, limit: usize) {
         let mut drained = Vec::new();
-        let more = self.table.lock_any().drain_dirty(limit, &mut |dirty| {
+        let more = self.table.lock_any().drain_dirty(Reader::Journal, limit, &mut |dirty| {
             if let Dirty::Seat(record) = dirty {
                 drained.push(record.entry(&self.names));
             }
@@ -320,13 +320,13 @@ fn a_large_table_comes_and_goes_through_all_shards() {
     }
     assert_eq!(table.len(), 5000);
     let mut journal = BTreeSet::new();
-    table.drain_dirty(&names, &mut |entry| {
+    table.drain_dirty(Reader::Journal, &names, &mut |entry| {
         if let Entry::Seat(seat) = entry {
             assert!(journal.insert(seat.key));
         }
     });
     assert_eq!(journal, texts.iter().cloned().collect());
-    table.drain_dirty(&names, &mut |entry| panic!("nothing changed since: {entry:?}"));
+    table.drain_dirty(Reader::Journal, &names, &mut |entry| panic!("nothing changed since: {entry:?}"));
 
     let server = names.book().server_ix(&ServerName::parse("ua1").unwrap()).unwrap();
     let (mut from, mut listed) = (Some(0), 0);
@@ -435,7 +435,7 @@ fn r9_a_state_survives_its_lost_seat_and_expires_by_itself() {
     );
     assert_eq!(table.lock(&key).merge_state(&key, &state(9, 7, b"old"), &names, Mark::Dirty), Ok(StateMerged::Kept));
     let mut handed_out = Vec::new();
-    table.drain_dirty(&names, &mut |entry| handed_out.push(entry));
+    table.drain_dirty(Reader::Journal, &names, &mut |entry| handed_out.push(entry));
     assert_eq!(handed_out.len(), 2);
     assert_eq!(handed_out[1], Entry::State(state(10, 2, b"two")));
 

@@ -10,7 +10,7 @@ use super::Full;
 use super::merge::{Rank, rank};
 use super::names::{Names, PoolIx, ServerIx};
 use super::record::{Record, SeatKey, Seen, Sitting};
-use super::slab::{NONE, Slab};
+use super::slab::{NONE, Reader, Slab};
 use super::state::{StateMerged, StateRecord};
 use crate::clock::Time;
 use crate::entry::{SeatEntry, StateEntry};
@@ -52,10 +52,22 @@ impl Merged {
 /// Whether a change must still be written down and handed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mark {
-    /// Yes: the usual case.
+    /// Both: an own decision, or what a client showed.
     Dirty,
-    /// No: it comes from the journal.
+    /// Written down only: it comes from a peer, and whoever merges it knows to whom it is handed on.
+    Heard,
+    /// Neither: it comes from the journal.
     Clean,
+}
+
+impl Mark {
+    fn readers(self) -> &'static [Reader] {
+        match self {
+            Self::Dirty => &[Reader::Journal, Reader::Peers],
+            Self::Heard => &[Reader::Journal],
+            Self::Clean => &[],
+        }
+    }
 }
 
 /// Something that changed since it was last handed out.
@@ -151,7 +163,7 @@ impl Shard {
             return false;
         }
         record.sitting.seen = seen;
-        self.records.mark(number);
+        Mark::Dirty.readers().iter().for_each(|reader| self.records.mark(number, *reader));
         true
     }
 
@@ -194,19 +206,17 @@ impl Shard {
             self.state_index.insert_unique(key.hash, number, hash_of);
             (number, StateMerged::New)
         };
-        if mark == Mark::Dirty {
-            self.states.mark(number);
-        }
+        mark.readers().iter().for_each(|reader| self.states.mark(number, *reader));
         Ok(merged)
     }
 
-    /// Hands out what changed since it was last handed out, at most `limit` of each kind; says whether there is more.
+    /// Hands out what changed since it was last handed to this reader, at most `limit` of each kind; says whether there is more.
     ///
     /// Repeated changes of one key are one. What has been forgotten in the meantime needs no entry.
-    pub fn drain_dirty(&mut self, limit: usize, sink: &mut dyn FnMut(Dirty<'_>)) -> bool {
-        self.records.drain_dirty(limit, |record| sink(Dirty::Seat(record)));
-        self.states.drain_dirty(limit, |state| sink(Dirty::State(state)));
-        self.records.dirty() + self.states.dirty() > 0
+    pub fn drain_dirty(&mut self, reader: Reader, limit: usize, sink: &mut dyn FnMut(Dirty<'_>)) -> bool {
+        self.records.drain_dirty(reader, limit, |record| sink(Dirty::Seat(record)));
+        self.states.drain_dirty(reader, limit, |state| sink(Dirty::State(state)));
+        self.records.dirty(reader) + self.states.dirty(reader) > 0
     }
 
     /// Looks at the next `budget` slots of each kind and forgets what has expired (R18). `removed` gets each record that goes,
@@ -317,9 +327,7 @@ impl Shard {
         if before != after {
             self.link(number);
         }
-        if mark == Mark::Dirty {
-            self.records.mark(number);
-        }
+        mark.readers().iter().for_each(|reader| self.records.mark(number, *reader));
         Ok(Change { before, after })
     }
 

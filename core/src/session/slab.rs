@@ -1,7 +1,8 @@
-//! Slots of one size in chunks, each with a number that stays until it is freed, and a bit that says what changed.
+//! Slots of one size in chunks, each with a number that stays until it is freed, and a bit per reader that says what changed.
 //!
 //! Chunks and no growing vector: a table that grows copies nothing and never needs twice its memory. The dirty bits cost an
-//! eighth of a byte per slot and bound themselves: a slot that changes a hundred times, or is freed and used again, is one bit.
+//! eighth of a byte per slot and reader and bound themselves: a slot that changes a hundred times, or is freed and used again,
+//! is one bit. Each reader drains its own bits, so none can take a change away from another, and a slow one costs nothing.
 
 /// No slot.
 pub(super) const NONE: u32 = u32::MAX;
@@ -20,13 +21,65 @@ pub(super) struct Slab<T> {
     chunks: Vec<Vec<Slot<T>>>,
     free: u32,
     used: usize,
-    dirty: Vec<u64>,
-    dirty_count: usize,
+    dirty: [Dirt; Reader::COUNT],
+}
+
+/// Who is told of changes, each independently of the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// Writes down what changed.
+    Journal,
+    /// Hands own changes to the other directors.
+    Peers,
+}
+
+impl Reader {
+    const COUNT: usize = 2;
+    const ALL: [Self; Self::COUNT] = [Self::Journal, Self::Peers];
+
+    fn at(self) -> usize {
+        match self {
+            Self::Journal => 0,
+            Self::Peers => 1,
+        }
+    }
+}
+
+/// What one reader has not seen yet.
+#[derive(Debug, Default)]
+struct Dirt {
+    bits: Vec<u64>,
+    count: usize,
+}
+
+impl Dirt {
+    fn set(&mut self, number: u32) {
+        let (word, bit) = place(number);
+        if self.bits.len() <= word {
+            self.bits.resize(word + 1, 0);
+        }
+        if let Some(word) = self.bits.get_mut(word)
+            && *word & bit == 0
+        {
+            *word |= bit;
+            self.count += 1;
+        }
+    }
+
+    fn clear(&mut self, number: u32) {
+        let (word, bit) = place(number);
+        if let Some(word) = self.bits.get_mut(word)
+            && *word & bit != 0
+        {
+            *word &= !bit;
+            self.count -= 1;
+        }
+    }
 }
 
 impl<T> Slab<T> {
     pub(super) fn new() -> Self {
-        Self { chunks: Vec::new(), free: NONE, used: 0, dirty: Vec::new(), dirty_count: 0 }
+        Self { chunks: Vec::new(), free: NONE, used: 0, dirty: Default::default() }
     }
 
     /// Slots in use.
@@ -71,7 +124,6 @@ impl<T> Slab<T> {
                     let mut chunk = Vec::with_capacity(CHUNK);
                     chunk.push(Slot::Used(value));
                     self.chunks.push(chunk);
-                    self.dirty.resize(self.chunks.len() * CHUNK / 64, 0);
                 }
             }
             number
@@ -104,34 +156,28 @@ impl<T> Slab<T> {
         Some(value)
     }
 
-    /// Marks a slot as changed.
-    pub(super) fn mark(&mut self, number: u32) {
-        let (word, bit) = place(number);
-        if let Some(word) = self.dirty.get_mut(word)
-            && *word & bit == 0
-        {
-            *word |= bit;
-            self.dirty_count += 1;
-        }
+    /// Marks a slot as changed, for one reader.
+    pub(super) fn mark(&mut self, number: u32, reader: Reader) {
+        self.dirty[reader.at()].set(number);
     }
 
-    /// How many slots have changed.
-    pub(super) fn dirty(&self) -> usize {
-        self.dirty_count
+    /// How many slots have changed that the reader has not seen.
+    pub(super) fn dirty(&self, reader: Reader) -> usize {
+        self.dirty[reader.at()].count
     }
 
-    /// Hands out what has changed since it was last handed out, at most `limit` slots, in order of their numbers.
-    pub(super) fn drain_dirty(&mut self, limit: usize, mut sink: impl FnMut(&T)) -> usize {
+    /// Hands out what has changed since it was last handed to this reader, at most `limit` slots, in order of their numbers.
+    pub(super) fn drain_dirty(&mut self, reader: Reader, limit: usize, mut sink: impl FnMut(&T)) -> usize {
         let mut drained = 0;
         let mut word = 0;
-        while drained < limit && self.dirty_count > 0 {
-            let Some(bits) = self.dirty.get(word).copied() else { break };
+        while drained < limit && self.dirty(reader) > 0 {
+            let Some(bits) = self.dirty[reader.at()].bits.get(word).copied() else { break };
             if bits == 0 {
                 word += 1;
                 continue;
             }
             let number = u32::try_from(word * 64).unwrap_or(NONE) + bits.trailing_zeros();
-            self.clean(number);
+            self.dirty[reader.at()].clear(number);
             if let Some(value) = self.get(number) {
                 sink(value);
                 drained += 1;
@@ -141,12 +187,8 @@ impl<T> Slab<T> {
     }
 
     fn clean(&mut self, number: u32) {
-        let (word, bit) = place(number);
-        if let Some(word) = self.dirty.get_mut(word)
-            && *word & bit != 0
-        {
-            *word &= !bit;
-            self.dirty_count -= 1;
+        for reader in Reader::ALL {
+            self.dirty[reader.at()].clear(number);
         }
     }
 
@@ -192,15 +234,17 @@ mod tests {
             slab.insert(value, 1000);
         }
         for number in [299, 5, 5, 70, 5] {
-            slab.mark(number);
+            slab.mark(number, Reader::Journal);
         }
+        slab.mark(5, Reader::Peers);
         slab.remove(70);
         assert_eq!(slab.insert(7070, 1000), Some(70));
-        assert_eq!(slab.dirty(), 2);
+        assert_eq!(slab.dirty(Reader::Journal), 2);
         let mut drained = Vec::new();
-        assert_eq!(slab.drain_dirty(1, |value| drained.push(*value)), 1);
-        assert_eq!(slab.drain_dirty(10, |value| drained.push(*value)), 1);
-        assert_eq!(slab.drain_dirty(10, |value| drained.push(*value)), 0);
+        assert_eq!(slab.drain_dirty(Reader::Journal, 1, |value| drained.push(*value)), 1);
+        assert_eq!(slab.drain_dirty(Reader::Journal, 10, |value| drained.push(*value)), 1);
+        assert_eq!(slab.drain_dirty(Reader::Journal, 10, |value| drained.push(*value)), 0);
         assert_eq!(drained, [5, 299]);
+        assert_eq!(slab.drain_dirty(Reader::Peers, 10, |value| assert_eq!(*value, 5)), 1, "each reader for itself");
     }
 }

@@ -8,6 +8,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::names::{Names, PoolIx, ServerIx};
 use super::record::{Record, SeatKey};
 use super::shard::{Dirty, Shard, Swept};
+use super::slab::Reader;
 use crate::clock::Time;
 use crate::entry::{Entry, SeatEntry};
 use crate::ids::{Key, SessionId};
@@ -132,9 +133,10 @@ impl Table {
         self.shards.iter().map(|shard| shard.lock().states()).sum()
     }
 
-    /// Hands out every seat, tombstone and agent state that changed since the last call. One caller at a time, or the order of
-    /// one key's changes is lost. `sink` runs under a shard's lock: it must neither wait nor touch the table.
-    pub fn drain_dirty(&self, names: &Names, sink: &mut dyn FnMut(Entry)) {
+    /// Hands out every seat, tombstone and agent state that changed since the last call for this reader. One caller per reader
+    /// at a time, or the order of one key's changes is lost. `sink` runs under a shard's lock: it must neither wait nor touch
+    /// the table.
+    pub fn drain_dirty(&self, reader: Reader, names: &Names, sink: &mut dyn FnMut(Entry)) {
         for shard in &self.shards {
             // A shard that changes faster than it is drained must not keep the others waiting: what it holds now is the bound.
             let most = {
@@ -142,7 +144,7 @@ impl Table {
                 shard.len().max(shard.states())
             };
             for _ in 0..=most / STEP {
-                let more = shard.lock().drain_dirty(STEP, &mut |dirty| {
+                let more = shard.lock().drain_dirty(reader, STEP, &mut |dirty| {
                     sink(match dirty {
                         Dirty::Seat(record) => Entry::Seat(record.entry(names)),
                         Dirty::State(state) => Entry::State(state.entry(names)),
