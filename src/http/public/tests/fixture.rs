@@ -16,6 +16,8 @@ use maitred_core::settings::{
     ServerSettings, Settings,
 };
 
+use rustls::ServerConfig;
+
 use crate::clock::Clock;
 use crate::config::{
     Config, Handover, Host, KeySource, LabelSource, Limits, Listeners, LocalPath, Origin, PathPrefix, Pool,
@@ -137,6 +139,10 @@ impl Fixture {
     }
 
     pub(super) fn with(config: &Config) -> Self {
+        Self::listen(config, None)
+    }
+
+    pub(super) fn listen(config: &Config, tls: Option<ServerConfig>) -> Self {
         let clock = Arc::new(Clock::new(None));
         let director = Director::new(config.settings.clone(), TableOptions::default(), clock.now()).unwrap();
         let seals = Arc::new(Seals::new(Keyring::ephemeral().unwrap()));
@@ -146,9 +152,8 @@ impl Fixture {
         let (shared, limits) = (Arc::clone(&edge), config.limits);
         // Lives as long as the test process; the listener is one worker and an acceptor.
         std::thread::spawn(move || {
-            actix_rt::System::new().block_on(async {
-                serve(shared, socket, ListenerOptions { workers: 1, limits, tls: None }).unwrap().await
-            })
+            actix_rt::System::new()
+                .block_on(async { serve(shared, socket, ListenerOptions { workers: 1, limits, tls }).unwrap().await })
         });
         Self { edge, address }
     }

@@ -6,3 +6,4 @@ mod fixture;
 mod redirects;
 mod scripts;
 mod sessions;
+mod tls;
