@@ -81,7 +81,7 @@ pub enum Problem {
         active: Option<DatacenterName>,
     },
     /// A request that cannot be done this way.
-    Unsupported(&'static str),
+    Unsupported(Cow<'static, str>),
     /// No server accepts this.
     NoServer(Shortage),
     /// There is nothing to hand out just now, although nothing is known to be broken (a prefetch without a seat).
@@ -219,7 +219,7 @@ impl Problem {
             Self::Passive { active: None } => {
                 "Nothing is heard from the active datacenter, and an operator has to say what is next.".into()
             }
-            Self::Unsupported(why) => (*why).into(),
+            Self::Unsupported(why) => why.clone(),
             Self::NoServer(shortage) => in_words(shortage).into(),
             Self::NothingYet => "This caller has no seat yet.".into(),
             Self::LostConnection(Some(server)) => format!("The connection to {server} was lost.").into(),
@@ -397,7 +397,7 @@ mod tests {
             (Problem::UnknownHost, 421, 1010),
             (Problem::Paced { retry_after: Duration::ZERO }, 429, 1001),
             (Problem::Passive { active }, 503, 1002),
-            (Problem::Unsupported("no"), 400, 2000),
+            (Problem::Unsupported("no".into()), 400, 2000),
             (Problem::NoServer(Shortage::default()), 503, 2001),
             (Problem::LostConnection(None), 503, 2002),
             (Problem::NotAccessible, 503, 2003),

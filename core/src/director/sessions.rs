@@ -8,6 +8,7 @@ use super::Director;
 use crate::clock::{Now, Stamp};
 use crate::entry::{EndReason, Life, SeatEntry};
 use crate::ids::{Generation, IncarnationTag, Key, PoolName, ServerName, SessionId};
+use crate::seating::Shown;
 use crate::session::{Cursor, Seen, admit};
 use crate::view::View;
 
@@ -195,6 +196,22 @@ impl Director {
             self.counts.apply(change);
         }
         Ok(SeatEntry { life: Life::Ended(reason), stamp, writer: self.me.clone(), ..entry })
+    }
+
+    /// Ends the session whose cookie or token its client shows. What is shown is merged first (R7): a minted seat that nobody
+    /// has seen again is not stored, and its end must be, or its cookie would bring it back.
+    ///
+    /// # Errors
+    /// As [`Self::end`].
+    pub fn end_shown(&self, shown: &Shown, now: Now) -> Result<SeatEntry, EndRefusal> {
+        let seat = &shown.seat;
+        let view = self.view.load();
+        let pool = view.pool(&seat.pool).ok_or(EndRefusal::Unknown)?;
+        let session = pool.settings().allow_multiple.then_some(seat.session);
+        let seat_key = self.table.key(pool.ix(), &seat.key, session);
+        self.merge_shown(pool, &mut self.table.lock(&seat_key), &seat_key, shown, now);
+        let end = End::Session { session: seat.session, generation: seat.generation, reason: EndReason::Client };
+        self.end(&seat.pool, &seat.key, session, &end, now)
     }
 
     /// Moves a session to another server at an operator's word. Moving it to where it sits changes nothing.

@@ -64,6 +64,26 @@ impl Director {
         Some(at.decide(&mut shard))
     }
 
+    /// R7: a valid cookie or token is merged as a seat, with its seat's stamp, before the decision. What is not admitted is
+    /// treated as absent.
+    pub(super) fn merge_shown(
+        &self,
+        pool: &PoolView,
+        shard: &mut Shard,
+        seat_key: &SeatKey<'_>,
+        shown: &Shown,
+        now: Now,
+    ) {
+        if admit(&shown.seat, now.time, pool.settings().session_ttl).is_err() {
+            return;
+        }
+        let Ok(merged) = shard.merge(seat_key, &shown.seat, &self.names, Mark::Dirty) else { return };
+        if let (Merged::New(Change { after: Some(server), .. }), true) = (merged, shown.seat.minted) {
+            self.counts.of(server).minted_seen(shown.seat.stamp.time());
+        }
+        self.counts.apply(merged.change());
+    }
+
     /// The seat that the caller already has at a usable server; creates and changes nothing (HEAD, prefetch, checks).
     #[must_use]
     pub fn seated(
@@ -141,7 +161,9 @@ struct At<'a> {
 
 impl At<'_> {
     fn decide(&self, shard: &mut Shard) -> Result<Seat, Refusal> {
-        self.merge_shown(shard);
+        if let Some(shown) = self.shown {
+            self.director.merge_shown(self.pool, shard, &self.seat_key, shown, self.now);
+        }
         let ttl = self.pool.settings().session_ttl;
         let known = shard.find(&self.seat_key).map(|record| *record.sitting());
         let known = known.filter(|sitting| sitting.expires(ttl) > self.now.time);
@@ -164,21 +186,6 @@ impl At<'_> {
             Some(server) => self.seat_anew(shard, known, None, server.standing.input.as_str()),
             None => self.seat_anew(shard, known, None, "removed"),
         }
-    }
-
-    /// R7: a valid cookie or token is merged as a seat, with its seat's stamp, before the decision. What is not admitted is
-    /// treated as absent.
-    fn merge_shown(&self, shard: &mut Shard) {
-        let Some(shown) = self.shown else { return };
-        let ttl = self.pool.settings().session_ttl;
-        if admit(&shown.seat, self.now.time, ttl).is_err() {
-            return;
-        }
-        let Ok(merged) = shard.merge(&self.seat_key, &shown.seat, &self.director.names, Mark::Dirty) else { return };
-        if let (Merged::New(Change { after: Some(server), .. }), true) = (merged, shown.seat.minted) {
-            self.director.counts.of(server).minted_seen(shown.seat.stamp.time());
-        }
-        self.director.counts.apply(merged.change());
     }
 
     fn avoids(&self, server: &ServerView, sitting: &Sitting) -> Result<bool, Refusal> {

@@ -6,8 +6,7 @@ use std::borrow::Cow;
 use actix_http::StatusCode;
 use actix_http::header::{HOST, ORIGIN, SET_COOKIE};
 use bytes::Bytes;
-use maitred_core::director::{End, EndRefusal};
-use maitred_core::entry::EndReason;
+use maitred_core::director::EndRefusal;
 use maitred_core::ids::{LabelName, PoolName, ServerName, SessionId};
 use maitred_core::seating::{Affinity, RequestKey, Shown};
 use serde_json::{Map, Value, json};
@@ -150,9 +149,7 @@ pub(super) fn end_by_beacon(ask: &Ask<'_>, session: &str, body: &Bytes) -> Resul
 
 fn end(ask: &Ask<'_>, session: &str, shown: Option<Shown>) -> Result<Reply, Problem> {
     let (shown, pool) = bearer(ask, session, shown)?;
-    let Shown { seat, .. } = &shown;
-    let end = End::Session { session: seat.session, generation: seat.generation, reason: EndReason::Client };
-    match ask.edge.director.end(&pool.name, &seat.key, Some(seat.session), &end, ask.now) {
+    match ask.edge.director.end_shown(&shown, ask.now) {
         Ok(_) => {
             let mut reply = reply::empty(StatusCode::NO_CONTENT);
             let cleared = pool.cookie.clear(pool.same_site);
@@ -162,7 +159,7 @@ fn end(ask: &Ask<'_>, session: &str, shown: Option<Shown>) -> Result<Reply, Prob
             Ok(reply)
         }
         Err(EndRefusal::Unknown) => Err(Problem::NotFound),
-        Err(EndRefusal::Stale(current)) if current.session == seat.session => {
+        Err(EndRefusal::Stale(current)) if current.session == shown.seat.session => {
             let current = json!({
                 "session": current.session.to_string(), "pool": current.pool, "key": current.key,
                 "generation": current.generation, "server": current.server,

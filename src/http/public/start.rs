@@ -49,7 +49,7 @@ fn visit(ask: &Ask<'_>, pool: &PoolSite) -> Result<Reply, Problem> {
     match ask.head.method {
         Method::OPTIONS => return Ok(options(ask, METHODS)),
         Method::TRACE => return Err(Problem::Method { allow: METHODS }),
-        _ if caller::cannot_be_redirected(ask.headers()) => return Err(cannot_be_redirected()),
+        _ if caller::cannot_be_redirected(ask.headers()) => return Err(cannot_be_redirected(ask)),
         Method::HEAD => return peek(ask, pool, Problem::NotFound),
         _ if caller::is_prefetch(ask.headers()) => return peek(ask, pool, Problem::NothingYet),
         _ => {}
@@ -83,8 +83,10 @@ fn redirect(ask: &Ask<'_>, pool: &PoolSite, seat: &Seat) -> Result<Reply, Proble
     Ok(reply::redirect(status, location))
 }
 
-fn cannot_be_redirected() -> Problem {
-    Problem::Unsupported("This cannot be redirected; start with POST /maitred/v1/sessions, then open the seat's URL.")
+fn cannot_be_redirected(ask: &Ask<'_>) -> Problem {
+    let sessions = format!("{}/v1/sessions", ask.site.prefix.stem());
+    let way = format!("This cannot be redirected; start with POST {sessions}, then open the seat's URL.");
+    Problem::Unsupported(way.into())
 }
 
 /// Whether the browser asks on behalf of a page what it may send.

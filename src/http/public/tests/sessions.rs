@@ -131,6 +131,16 @@ fn a_session_is_read_and_ended_by_the_bearer_of_its_token_only() {
 }
 
 #[test]
+fn a_session_that_was_never_seen_again_is_ended_as_well() {
+    let fixture = Fixture::start();
+    let minted = post(&fixture, &[], r#"{"pool": "ua"}"#);
+    let seat = minted.json();
+    assert_eq!(fixture.ask("DELETE", &path_of(&seat), &[("Authorization", &bearer(&seat))]).status, 204);
+    let anew = post(&fixture, &[("Cookie", minted.cookie())], r#"{"pool": "ua"}"#).json();
+    assert_ne!((&anew["session"], &anew["key"]), (&seat["session"], &seat["key"]), "its cookie does not bring it back");
+}
+
+#[test]
 fn a_closing_page_ends_by_beacon() {
     let fixture = Fixture::start();
     let seat = post(&fixture, &[], r#"{"pool": "ua", "key": "1001"}"#).json();
