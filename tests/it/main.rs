@@ -6,6 +6,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says so by failing")]
 #![allow(dead_code, reason = "the parts offer more than the tests of today ask for")]
 
+mod balancer;
+mod browser;
+mod curl;
 mod documents;
 mod house;
 mod parts;

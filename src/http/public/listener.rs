@@ -98,7 +98,8 @@ impl Http {
         mut tls: ServerConfig,
     ) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = (), InitError = ()> + use<> {
         let patience = self.patience();
-        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        // Old balancers and `curl --http1.0` offer that name alone; refusing the name would refuse HTTP/1.0.
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec(), b"http/1.0".to_vec()];
         let mut acceptor = Acceptor::new(tls);
         acceptor.set_handshake_timeout(self.limits.idle.max(SHORTEST));
         let accepted = move |io: TlsStream<TcpStream>| {

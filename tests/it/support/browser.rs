@@ -79,6 +79,13 @@ impl Browser {
         self.run(script, &json!([selector])).ok()?.as_str().map(str::to_owned)
     }
 
+    /// Looks into a frame from now on, until the next page.
+    pub(crate) fn enter_frame(&mut self, selector: &str) {
+        let frame =
+            self.command(Method::POST, "/element", &json!({"using": "css selector", "value": selector})).unwrap();
+        self.command(Method::POST, "/frame", &json!({ "id": frame })).unwrap();
+    }
+
     /// Runs a script in the page.
     pub(crate) fn run(&mut self, script: &str, arguments: &Value) -> Result<Value, String> {
         self.command(Method::POST, "/execute/sync", &json!({"script": script, "args": arguments}))

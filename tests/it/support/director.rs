@@ -2,6 +2,7 @@
 //!
 //! A [`Plan`] says what is different in this test; everything else is short times, loopback and the certificates of the tests.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use std::process::{Command, ExitStatus};
 use std::sync::Arc;
 
 use rustix::process::Signal;
+use serde_json::json;
 use tempfile::TempDir;
 
 use super::certificates::{self, Certificates, FRONT};
@@ -269,13 +271,20 @@ impl Director {
         assert!(self.comes_to_life(), "the director does not start again: {:#?}", self.words());
     }
 
-    /// Waits until starts are answered by a server, not by the page.
-    pub(crate) fn wait_until_seating(&self) {
-        let mut client = Client::new();
-        wait::for_equal("the director can seat", &"ok".to_owned(), || {
-            let words = client.get(&self.url("/health/active")).text();
-            words.split_whitespace().next().unwrap_or_default().to_owned()
-        });
+    /// The servers that may be given to clients now, as a program learns them: its seat and the alternates.
+    pub(crate) fn usable(&self) -> BTreeSet<String> {
+        let wanted = json!({"pool": "ua", "key": "the watcher"});
+        let answer = Client::new().post_json(&self.url("/maitred/v1/sessions"), &wanted);
+        let seat = answer.json();
+        let alternates = seat["alternates"].as_array().into_iter().flatten().map(|server| &server["name"]);
+        alternates.chain([&seat["server"]["name"]]).filter_map(|name| name.as_str().map(str::to_owned)).collect()
+    }
+
+    /// Waits until exactly these are.
+    #[track_caller]
+    pub(crate) fn wait_for_usable(&self, servers: &[&str]) {
+        let servers = servers.iter().map(|server| (*server).to_owned()).collect();
+        wait::for_equal("the usable servers", &servers, || self.usable());
     }
 
     /// False when a port was taken; fails the test when it ended for another reason.
