@@ -3,6 +3,7 @@
 mod bytes;
 mod doors;
 mod fixture;
+mod log;
 mod redirects;
 mod scripts;
 mod sessions;

@@ -1,0 +1,84 @@
+//! The line of a start.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use ::bytes::Bytes;
+use actix_http::header::HOST as HOST_HEADER;
+use actix_http::test::TestRequest;
+use serde_json::Value;
+
+use super::fixture::{Fixture, HOST, config};
+use crate::config::{Config, KeyLog, StartLog};
+use crate::http::ask::Ask;
+use crate::http::public::answer;
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Answers these targets one after the other and returns what was logged.
+fn logged(config: &Config, targets: &[&str]) -> Vec<Value> {
+    let fixture = Fixture::with(config);
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt().json().with_writer(move || writer.clone()).finish();
+    tracing::subscriber::with_default(subscriber, || {
+        for target in targets {
+            let request = TestRequest::with_uri(target).insert_header((HOST_HEADER, HOST)).finish();
+            let site = fixture.edge.site();
+            let ask = Ask::check(&fixture.edge, &site, request.head()).unwrap_or_else(|_| panic!("refused: {target}"));
+            answer(&ask, Ok(Bytes::new()));
+        }
+    });
+    let bytes = lines.0.lock().unwrap();
+    let text = std::str::from_utf8(&bytes).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn each_start_leaves_one_line_that_names_no_agent() {
+    let lines = logged(&config(), &["/x?agent=1001", "/x?agent=1001", "/x?agent=a%22%1b%5B2J"]);
+    assert_eq!(lines.len(), 2, "a refused key is no start");
+    for line in &lines {
+        assert_eq!(line["target"], "maitred::start");
+        for field in [
+            "pool",
+            "key",
+            "session",
+            "generation",
+            "server",
+            "datacenter",
+            "affinity",
+            "reason",
+            "director",
+            "request_id",
+            "duration_us",
+        ] {
+            assert!(!line["fields"][field].is_null(), "{field}: {line}");
+        }
+        assert!(!line.to_string().contains("1001"));
+    }
+    assert_eq!(lines[0]["fields"]["key"], lines[1]["fields"]["key"], "but it can be searched for");
+    assert_eq!((&lines[0]["fields"]["affinity"], &lines[1]["fields"]["affinity"]), (&"placed".into(), &"kept".into()));
+}
+
+#[test]
+fn kept_starts_and_hashes_can_be_turned_off() {
+    let mut other = config();
+    other.log.starts = StartLog::Changes;
+    other.log.keys = KeyLog::Clear;
+    let lines = logged(&other, &["/x?agent=1001", "/x?agent=1001"]);
+    assert_eq!(lines.len(), 1);
+    assert_eq!(lines[0]["fields"]["key"], "1001");
+}
