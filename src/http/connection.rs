@@ -92,6 +92,12 @@ impl<Io> Connection<Io> {
         Self { io, waiting, alarm, fresh: true }
     }
 
+    /// The socket itself, for what its handshake told.
+    #[must_use]
+    pub fn inner(&self) -> &Io {
+        &self.io
+    }
+
     /// What the service needs to say when requests begin and end.
     #[must_use]
     pub fn waiting(&self) -> Rc<Waiting> {

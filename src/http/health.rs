@@ -46,16 +46,35 @@ impl Health {
         }
     }
 
-    /// One line: the word and the reason.
+    /// `ok`, `degraded` or `no`.
     #[must_use]
-    pub fn line(&self) -> String {
-        let word = match self.word {
+    pub fn word(&self) -> &'static str {
+        match self.word {
             Word::Ok => "ok",
             Word::Degraded => "degraded",
             Word::No => "no",
-        };
-        format!("{word} {}\n", self.reason)
+        }
     }
+
+    /// Why.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// One line: the word and the reason.
+    #[must_use]
+    pub fn line(&self) -> String {
+        format!("{} {}\n", self.word(), self.reason)
+    }
+}
+
+/// What `/health/ready` says of all pools.
+#[must_use]
+pub fn readiness(edge: &Edge) -> Health {
+    let view = edge.director.view();
+    let pools: Vec<&PoolView> = view.pools().map(AsRef::as_ref).collect();
+    ready(edge, &pools)
 }
 
 /// Answers below `/health/`.

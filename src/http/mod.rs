@@ -10,6 +10,7 @@
 //! this module decides where a session goes.
 
 pub mod ask;
+mod body;
 pub mod callback;
 pub mod caller;
 pub mod connection;
@@ -17,8 +18,12 @@ pub mod cors;
 pub mod edge;
 pub mod health;
 pub mod host;
+pub mod internal;
 pub mod jsonp;
 pub mod key;
+pub mod listener;
+pub mod metrics;
+pub mod openapi;
 pub mod page;
 pub mod problem;
 pub mod public;

@@ -28,6 +28,11 @@ pub enum Problem {
         /// What is wrong with it. Never holds what the client sent.
         fault: Cow<'static, str>,
     },
+    /// The configuration on disk is refused, and the one before it stands.
+    Config {
+        /// Every mistake, one line each: `FILE:LINE: key: reason`.
+        faults: Vec<String>,
+    },
     /// The request names a seat (server, incarnation, generation) that is not the current one (R4).
     Stale {
         /// The current seat, as the listener shows it to this caller.
@@ -112,7 +117,7 @@ impl Problem {
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
-            Self::Malformed { .. } | Self::Unsupported(_) => 400,
+            Self::Malformed { .. } | Self::Config { .. } | Self::Unsupported(_) => 400,
             Self::Stale { .. } | Self::InProgress | Self::Ambiguous(_) => 409,
             Self::TooLarge { .. } => 413,
             Self::TooLong { .. } => 414,
@@ -139,7 +144,7 @@ impl Problem {
     #[must_use]
     pub fn code(&self) -> u16 {
         match self {
-            Self::Malformed { .. } => 1000,
+            Self::Malformed { .. } | Self::Config { .. } => 1000,
             Self::Paced { .. } => 1001,
             Self::Passive { .. } => 1002,
             Self::Stale { .. } => 1003,
@@ -167,6 +172,7 @@ impl Problem {
     pub fn title(&self) -> &'static str {
         match self {
             Self::Malformed { .. } => "Malformed request",
+            Self::Config { .. } => "Configuration refused",
             Self::Stale { .. } => "Stale: this is not the current seat",
             Self::TooLarge { .. } => "Body too large",
             Self::TooLong { .. } => "Address too long",
@@ -198,6 +204,9 @@ impl Problem {
     pub fn detail(&self) -> Cow<'static, str> {
         match self {
             Self::Malformed { attribute, fault } => format!("{attribute} {fault}").into(),
+            Self::Config { faults } => {
+                format!("The configuration has {} mistakes; the one that runs stays.", faults.len()).into()
+            }
             Self::Stale { .. } => {
                 "What the request names is not the current seat, which is shown in \"current\".".into()
             }
@@ -260,6 +269,7 @@ impl Problem {
             request_id,
             retry_after,
             attribute: None,
+            faults: None,
             reason: None,
             active: None,
             current: None,
@@ -268,6 +278,7 @@ impl Problem {
         };
         match self {
             Self::Malformed { attribute, .. } => body.attribute = Some(attribute),
+            Self::Config { faults } => body.faults = Some(faults),
             Self::OriginUnknown => body.reason = Some("origin_unknown"),
             Self::Passive { active } => body.active = active.as_ref().map(DatacenterName::as_str),
             Self::Stale { current } => body.current = Some(current),
@@ -312,6 +323,8 @@ pub struct Body<'a> {
     retry_after: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     attribute: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    faults: Option<&'a [String]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]

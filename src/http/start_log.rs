@@ -1,5 +1,6 @@
 //! The line that each start leaves, on a target of its own so that it can be turned down: `maitred::start`.
 
+use maitred_core::ids::Key;
 use maitred_core::seating::{Affinity, Seat};
 use tracing::{Level, enabled, info};
 
@@ -19,7 +20,7 @@ pub fn write(ask: &Ask<'_>, seat: &Seat) {
     info!(
         target: TARGET,
         pool = %entry.pool,
-        key = key_in_log(ask, seat),
+        key = key_in_log(ask, &entry.key),
         session = %entry.session,
         generation = entry.generation.get(),
         server = %seat.server.name,
@@ -35,8 +36,8 @@ pub fn write(ask: &Ask<'_>, seat: &Seat) {
 }
 
 /// The key as the configuration wants it written: a keyed hash, so that a log names no agent to whoever reads it.
-fn key_in_log(ask: &Ask<'_>, seat: &Seat) -> String {
-    let key = &seat.entry.key;
+#[must_use]
+pub fn key_in_log(ask: &Ask<'_>, key: &Key) -> String {
     match ask.site.log_keys {
         KeyLog::Clear => key.as_str().to_owned(),
         KeyLog::Hash => {

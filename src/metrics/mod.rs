@@ -110,6 +110,12 @@ pub const METRICS: &[Metric] = &[
         "0 while the last reload was refused and the old configuration stands",
     ),
     metric(
+        "maitred_config_reloads_total",
+        Kind::Counter,
+        &["outcome"],
+        "Attempts to take another configuration, by signal, file change or order: ok or refused",
+    ),
+    metric(
         "maitred_cookie_rejected_total",
         Kind::Counter,
         &["reason"],
@@ -122,6 +128,12 @@ pub const METRICS: &[Metric] = &[
         "1 for the active datacenter of a pool",
     ),
     metric("maitred_datacenter_serving", Kind::Sampled, &["pool", "datacenter"], "1 while a datacenter serves a pool"),
+    metric(
+        "maitred_events_total",
+        Kind::Counter,
+        &["event"],
+        "What changed by itself or by order, by kind: server_up, server_down, role_moved and so on",
+    ),
     metric("maitred_internal_requests_total", Kind::Counter, &["route", "status"], "Requests to the internal listener"),
     metric("maitred_journal_bytes", Kind::Gauge, &[], "Bytes of records in the journal"),
     metric(

@@ -24,7 +24,7 @@ pub use authority::load_roots;
 pub use client::{Roots, client_config};
 pub use fault::{TlsFailure, TlsFault};
 pub use identity::{Identity, TlsFileError};
-pub use names::{client_names, dns_names};
+pub use names::{client_identities, client_names, dns_names};
 pub use server::{ClientCertificates, ReloadableServer, ServerFiles};
 
 /// The one cryptography of the process: ring. Given explicitly everywhere, so that nothing depends on who installed what first.

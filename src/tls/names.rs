@@ -26,6 +26,23 @@ pub fn dns_names(certificate: &CertificateDer<'_>) -> Vec<String> {
     general_names(&parsed).iter().take(NAMES_MAX).filter_map(dns).collect()
 }
 
+/// The names by which a client is known that is no director: DNS names (lower case, no wildcards), e-mail addresses and URIs, as
+/// they stand in the certificate. `None` when it showed none in this handshake.
+#[must_use]
+pub fn client_identities(connection: &ServerConnection) -> Option<Vec<String>> {
+    connection.peer_certificates().and_then(<[_]>::first).map(identities)
+}
+
+fn identities(certificate: &CertificateDer<'_>) -> Vec<String> {
+    let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return Vec::new() };
+    let known = |name: &GeneralName<'_>| match name {
+        GeneralName::DNSName(name) if !name.contains('*') => Some(name.to_ascii_lowercase()),
+        GeneralName::RFC822Name(name) | GeneralName::URI(name) => Some((*name).to_owned()),
+        _ => None,
+    };
+    general_names(&parsed).iter().take(NAMES_MAX).filter_map(known).collect()
+}
+
 /// DNS names, wildcards too, and addresses, for people.
 pub(super) fn subject_names(parsed: &X509Certificate<'_>) -> Vec<String> {
     let shown = |name: &GeneralName<'_>| match name {

@@ -3,7 +3,6 @@
 //! Owns which request means what. Own paths live under one prefix (`/maitred`) and `/health/`; every other path that routes to a
 //! pool is a start. What is internal does not exist here: such a path is a start where it is routed, else 404, never 401.
 
-mod body;
 mod listener;
 mod own;
 mod scripts;
@@ -13,7 +12,8 @@ mod start;
 #[cfg(test)]
 mod tests;
 
-pub use listener::{ListenerOptions, PublicService, serve};
+pub use crate::http::listener::ListenerOptions;
+pub use listener::{PublicService, serve};
 
 use actix_http::{Method, StatusCode};
 use bytes::Bytes;

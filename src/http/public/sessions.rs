@@ -12,12 +12,12 @@ use maitred_core::seating::{Affinity, RequestKey, Shown};
 use serde_json::{Map, Value, json};
 
 use crate::http::ask::Ask;
+use crate::http::body;
 use crate::http::caller;
 use crate::http::cors::Caller;
 use crate::http::edge::PoolSite;
 use crate::http::key;
 use crate::http::problem::Problem;
-use crate::http::public::body;
 use crate::http::public::seat::{self, Wish, WithToken};
 use crate::http::public::start::given_or_shown;
 use crate::http::reply::{self, Reply};

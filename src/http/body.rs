@@ -1,4 +1,4 @@
-//! Reading what a request to an own path carries: bounded in bytes and time, never decompressed.
+//! Reading what a request carries: bounded in bytes and time, never decompressed.
 
 use actix_http::Payload;
 use actix_http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};

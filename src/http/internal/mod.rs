@@ -1,0 +1,273 @@
+//! The internal listener: servers and operators, who say who they are before anything else is looked at.
+//!
+//! ```text
+//! request ─ ask (target, Host, limits) ─ page of another origin? 403 ─ access (certificate, token) 401 ─ routes 404, 405, role 403
+//!         ─ body 413, 415 ─ reads (servers, pools, sessions, status) or orders ─▶ Director, audit line
+//! ```
+//! Owns no rule about sessions: it asks and tells the director. No CORS here at all: a page of another origin gets nothing.
+
+mod access;
+mod audit;
+mod fields;
+mod guesses;
+mod listener;
+mod moment;
+mod orders;
+mod pools;
+mod routes;
+mod servers;
+mod sessions;
+mod status;
+mod tokens;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use actix_http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, ORIGIN};
+use actix_http::{Payload, Request, StatusCode};
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use maitred_core::ids::{PoolName, ServerName};
+use metrics::counter;
+use tokio::sync::Semaphore;
+
+pub use access::Access;
+pub use listener::serve;
+pub use routes::{May, ROUTES, Route};
+pub use tokens::TokenFileError;
+
+use crate::config::{Change, Config};
+use crate::http::ask::Ask;
+use crate::http::edge::Edge;
+use crate::http::listener::ShownNames;
+use crate::http::problem::Problem;
+use crate::http::reply::{self, Reply};
+use crate::http::request_id::X_REQUEST_ID;
+use crate::http::{body, health, openapi};
+use crate::metrics::{MEDIA_TYPE, Metrics, Sources};
+use crate::vitals::Vitals;
+use access::Caller;
+use guesses::Guesses;
+use routes::{Action, Found};
+
+const JSON: &str = "application/json";
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// Walks through the whole table at once; more wait.
+const WALKS_MAX: usize = 2;
+
+/// What the listener asks of the process around it.
+pub trait Process: Send + Sync {
+    /// The director was given an input: do what it wants done.
+    fn perform_effects(&self);
+
+    /// Reads the configuration again, as after SIGHUP. Blocks on the disk; called on a thread that may wait.
+    ///
+    /// # Errors
+    /// Every mistake, one line each; nothing has changed then.
+    fn reload(&self) -> Result<Vec<Change>, Vec<String>>;
+}
+
+/// What the threads of the listener share.
+pub struct Internal {
+    edge: Arc<Edge>,
+    vitals: Arc<Vitals>,
+    metrics: Metrics,
+    process: Arc<dyn Process>,
+    config: ArcSwap<Config>,
+    access: ArcSwap<Access>,
+    guesses: Guesses,
+    walks: Semaphore,
+}
+
+/// What [`Internal`] is made of.
+pub struct InternalParts {
+    /// Director, clock, seals and limits: the same as the public listener's.
+    pub edge: Arc<Edge>,
+    /// For status and metrics.
+    pub vitals: Arc<Vitals>,
+    /// For `GET /metrics`.
+    pub metrics: Metrics,
+    /// For orders.
+    pub process: Arc<dyn Process>,
+    /// The configuration in force.
+    pub config: Arc<Config>,
+    /// Who is let in.
+    pub access: Access,
+    /// A random number, so that nobody can choose whom its guesses brake.
+    pub seed: u64,
+}
+
+impl Internal {
+    /// Puts the listener's state together.
+    #[must_use]
+    pub fn new(parts: InternalParts) -> Self {
+        let InternalParts { edge, vitals, metrics, process, config, access, seed } = parts;
+        Self {
+            edge,
+            vitals,
+            metrics,
+            process,
+            config: ArcSwap::new(config),
+            access: ArcSwap::from_pointee(access),
+            guesses: Guesses::new(seed),
+            walks: Semaphore::new(WALKS_MAX),
+        }
+    }
+
+    /// Takes another configuration, or other contents of the token file, into use.
+    pub fn reload(&self, config: Arc<Config>, access: Access) {
+        self.config.store(config);
+        self.access.store(Arc::new(access));
+    }
+
+    fn sources<'a>(&'a self, config: &'a Config) -> Sources<'a> {
+        Sources {
+            director: &self.edge.director,
+            clock: &self.edge.clock,
+            vitals: &self.vitals,
+            digest: &config.digest,
+            stopping: self.edge.is_stopping(),
+        }
+    }
+}
+
+/// One request of somebody who was let in.
+struct Call<'a> {
+    internal: &'a Internal,
+    ask: &'a Ask<'a>,
+    caller: &'a Caller,
+    parameters: &'a [Cow<'a, str>],
+    body: Bytes,
+}
+
+impl Call<'_> {
+    fn parameter(&self, at: usize) -> &str {
+        self.parameters.get(at).map_or("", AsRef::as_ref)
+    }
+
+    /// A name in the path. What cannot be a name is the name of nothing.
+    fn pool(&self) -> Result<PoolName, Problem> {
+        PoolName::parse(self.parameter(0)).map_err(|_| Problem::NotFound)
+    }
+
+    fn server(&self) -> Result<ServerName, Problem> {
+        ServerName::parse(self.parameter(0)).map_err(|_| Problem::NotFound)
+    }
+
+    fn fields(&self) -> Result<fields::Fields, Problem> {
+        fields::Fields::parse(&self.body, self.ask.site.limits.json_depth)
+    }
+
+    fn query(&self) -> Result<fields::Query<'_>, Problem> {
+        fields::Query::parse(self.ask.target.query)
+    }
+
+    /// The query of a route that has no parameters.
+    fn no_query(&self) -> Result<(), Problem> {
+        self.query()?.end()
+    }
+}
+
+/// Answers one request.
+async fn answer(internal: &Internal, mut request: Request) -> Reply {
+    let shown = request.conn_data::<ShownNames>().cloned();
+    let payload = request.take_payload();
+    let site = internal.edge.site();
+    let ask = match Ask::check(&internal.edge, &site, request.head()) {
+        Ok(ask) => ask,
+        Err(refused) => return *refused,
+    };
+    let mut route = "none";
+    let answered = answer_checked(internal, &ask, shown.as_ref(), payload, &mut route).await;
+    let mut reply = answered.unwrap_or_else(|problem| ask.refuse(&problem, None));
+    reply.headers_mut().insert(X_REQUEST_ID, ask.id.header());
+    let status = reply.status().as_str().to_owned();
+    counter!("maitred_internal_requests_total", "route" => route, "status" => status).increment(1);
+    reply
+}
+
+async fn answer_checked(
+    internal: &Internal,
+    ask: &Ask<'_>,
+    shown: Option<&ShownNames>,
+    payload: Payload,
+    route: &mut &'static str,
+) -> Result<Reply, Problem> {
+    check_origin(ask)?;
+    let access = internal.access.load();
+    let caller = access.who(ask.headers(), shown, ask.client(), &internal.guesses, ask.now.mono)?;
+    let found = routes::find(&ask.head.method, ask.target.path)?;
+    *route = found.route.path;
+    let own = found.parameters.first().map(AsRef::as_ref);
+    if !found.route.may.allows(&caller.role, own) {
+        return Err(Problem::Forbidden(format!("The role {} does not allow this.", caller.role).into()));
+    }
+    let body = read_body(ask, &found, payload).await?;
+    let call = Call { internal, ask, caller: &caller, parameters: &found.parameters, body };
+    act(&call, found.route.action).await
+}
+
+async fn act(call: &Call<'_>, action: Action) -> Result<Reply, Problem> {
+    match action {
+        Action::Status => status::read(call),
+        Action::Servers => servers::list(call),
+        Action::Server => servers::read(call),
+        Action::OrderServer => orders::server_state(call),
+        Action::Pools => pools::list(call),
+        Action::Pool => pools::read(call),
+        Action::Active => pools::active(call),
+        Action::OrderActive => orders::active(call),
+        Action::Datacenters => pools::datacenters(call),
+        Action::Peers => pools::peers(call),
+        Action::Config => status::config(call),
+        Action::Reload => orders::reload(call).await,
+        Action::Sessions => sessions::list(call).await,
+        Action::Session => sessions::read(call),
+        Action::EndSession => orders::end_session(call),
+        Action::MoveSession => orders::move_session(call),
+        Action::OpenApi => Ok(reply::full(StatusCode::OK, JSON, openapi::DOCUMENT)),
+        Action::Metrics => {
+            let config = call.internal.config.load();
+            let page = call.internal.metrics.render(&call.internal.sources(&config));
+            Ok(reply::full(StatusCode::OK, MEDIA_TYPE, page))
+        }
+        Action::Live => Ok(health::answer(call.ask, "live")),
+        Action::Ready => Ok(health::answer(call.ask, "ready")),
+        Action::ActiveHere => Ok(health::answer(call.ask, "active")),
+    }
+}
+
+/// The body of an order; other routes have none that is read. JSON must say so, because what a form or a beacon of a foreign page
+/// can send never does.
+async fn read_body(ask: &Ask<'_>, found: &Found<'_>, payload: Payload) -> Result<Bytes, Problem> {
+    if found.route.method == "GET" {
+        return Ok(Bytes::new());
+    }
+    let body = body::read(ask.headers(), payload, &ask.site.limits).await?;
+    let typed = ask.headers().contains_key(CONTENT_TYPE) && body::is_json(ask.headers());
+    if typed || (found.route.action == Action::Reload && body.is_empty()) {
+        Ok(body)
+    } else {
+        Err(Problem::Media { expected: JSON })
+    }
+}
+
+/// A page of another origin may neither read nor order, whatever certificate the browser shows for it.
+fn check_origin(ask: &Ask<'_>) -> Result<(), Problem> {
+    let text = |headers: &HeaderMap, name: &HeaderName| {
+        headers.get(name).map(|value| value.to_str().unwrap_or("-").to_owned())
+    };
+    let headers = ask.headers();
+    let own = text(headers, &HOST).or_else(|| ask.head.uri.authority().map(ToString::to_string)).unwrap_or_default();
+    let foreign = text(headers, &ORIGIN)
+        .is_some_and(|origin| !origin.strip_prefix("https://").is_some_and(|host| host.eq_ignore_ascii_case(&own)));
+    let site = text(headers, &SEC_FETCH_SITE);
+    if foreign || !matches!(site.as_deref(), None | Some("same-origin" | "none")) {
+        return Err(Problem::OriginUnknown);
+    }
+    Ok(())
+}
+
+fn json(value: &serde_json::Value) -> Reply {
+    reply::json(StatusCode::OK, JSON, value)
+}
