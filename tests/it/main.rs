@@ -12,4 +12,5 @@ mod curl;
 mod documents;
 mod house;
 mod parts;
+mod storm;
 mod support;

@@ -230,6 +230,16 @@ impl Director {
         self.process.has_said(text)
     }
 
+    /// Lines of its log that contain each of these, as whole words (`server=ua1`).
+    pub(crate) fn lines_with(&self, words: &[&str]) -> Vec<String> {
+        self.process.lines_with(words)
+    }
+
+    /// How often it said that this happened to this server: `server_down`.
+    pub(crate) fn events(&self, event: &str, server: &str) -> usize {
+        self.lines_with(&[&format!("event=\"{event}\""), &format!("server={server}")]).len()
+    }
+
     /// Its process id.
     pub(crate) fn id(&self) -> u32 {
         self.process.id()

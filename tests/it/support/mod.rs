@@ -8,6 +8,7 @@ pub(crate) mod certificates;
 pub(crate) mod client;
 pub(crate) mod director;
 pub(crate) mod haproxy;
+pub(crate) mod kept;
 pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod stub;

@@ -41,6 +41,12 @@ impl Process {
         self.words.lock().unwrap().iter().any(|line| line.contains(text))
     }
 
+    /// Lines of its words that contain each of these, as whole words (`server=ua1`).
+    pub(crate) fn lines_with(&self, wanted: &[&str]) -> Vec<String> {
+        let has = |line: &&String| wanted.iter().all(|wanted| line.split_whitespace().any(|word| word == *wanted));
+        self.words.lock().unwrap().iter().filter(has).cloned().collect()
+    }
+
     /// `None` while it runs.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// So long that only a broken promise reaches it, on a machine that does ten things at once too.
-const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 /// Often enough not to slow a test down, seldom enough not to disturb what is waited for.
 const PAUSE: Duration = Duration::from_millis(30);
 
