@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::Args;
 use maitred_core::clock::{Time, millis};
 
-use super::arguments::ConfigFile;
+use super::client::Ask;
 use super::exit::Exit;
 use super::output;
 use crate::config;
@@ -16,18 +16,21 @@ use crate::config;
 #[derive(Debug, Args)]
 pub(super) struct CheckArguments {
     #[command(flatten)]
-    config: ConfigFile,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    ask: Ask,
 }
 
-pub(super) fn run(arguments: &CheckArguments) -> anyhow::Result<Exit> {
-    let path = arguments.config.path()?;
+pub(super) async fn run(arguments: &CheckArguments) -> anyhow::Result<Exit> {
+    let path = arguments.ask.config_path()?;
+    let environment = config::process_environment();
+    // No director that answers is no mistake: nothing can differ from it.
+    let running = match config::load(path, environment.clone()) {
+        Ok(loaded) => arguments.ask.running(&loaded.config).await,
+        Err(_) => None,
+    };
     let wall = Time(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis));
-    let report = config::check(path, config::process_environment(), |loaded| certificates::look(loaded, wall), None);
+    let report = config::check(path, environment, |loaded| certificates::look(loaded, wall), running.as_ref());
     let refused = !report.errors.is_empty();
-    match (arguments.json, refused) {
+    match (arguments.ask.json, refused) {
         (true, _) => output::json(&report.to_json())?,
         // What is refused stands where a compiler's errors stand.
         (false, true) => output::remark(report.to_string().trim_end()),

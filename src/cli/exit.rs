@@ -16,7 +16,6 @@ Exit codes:
   6  --wait is over and it has not happened";
 
 /// How a command ends.
-#[allow(dead_code, reason = "commands that ask a director follow")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Exit {
     /// Done, or nothing had to be done.

@@ -12,11 +12,19 @@
 mod arguments;
 mod certs;
 mod check;
+mod client;
+mod datacenters;
+mod demo;
 mod exit;
 mod health;
+mod http;
 mod keys;
+mod orders;
 mod output;
 mod run;
+mod servers;
+mod sessions;
+mod status;
 
 use std::process::ExitCode;
 
@@ -40,6 +48,18 @@ enum Command {
     Run(run::RunArguments),
     /// Look at a configuration: what would run, what will hurt, and what differs from what runs
     Check(check::CheckArguments),
+    /// See the main job done on this machine: sessions seated, a server lost and found, one drained
+    Demo(demo::DemoArguments),
+    /// Show a director at a glance
+    Status(status::StatusArguments),
+    /// List servers; drain one, take it out, put it back
+    Server(servers::ServerArguments),
+    /// Find sessions, move them, end them
+    Sessions(sessions::SessionsArguments),
+    /// See and order which datacenter takes new sessions
+    Datacenter(datacenters::DatacenterArguments),
+    /// Show or reload the configuration of a running director
+    Config(status::ConfigArguments),
     /// Make certificates
     #[command(subcommand)]
     Certs(certs::CertsCommand),
@@ -81,13 +101,24 @@ pub fn main() -> ExitCode {
 fn dispatch(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Run(arguments) => run::run(&arguments),
-        Command::Check(arguments) => check::run(&arguments),
+        Command::Check(arguments) => on_this_thread(check::run(&arguments)),
+        Command::Demo(arguments) => on_this_thread(demo::run(&arguments)),
+        Command::Status(arguments) => on_this_thread(status::run(&arguments)),
+        Command::Server(arguments) => on_this_thread(servers::run(&arguments)),
+        Command::Sessions(arguments) => on_this_thread(sessions::run(&arguments)),
+        Command::Datacenter(arguments) => on_this_thread(datacenters::run(&arguments)),
+        Command::Config(arguments) => on_this_thread(status::config(&arguments)),
         Command::Certs(command) => certs::run(command),
         Command::Health(arguments) => health::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),
         Command::Hash(arguments) => keys::hash(&arguments),
         Command::Completions { shell } => completions(shell),
     }
+}
+
+/// Runs a command that waits for others, on this thread.
+fn on_this_thread(command: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<Exit> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
 }
 
 fn completions(shell: Shell) -> anyhow::Result<Exit> {
@@ -104,6 +135,22 @@ mod tests {
     #[test]
     fn the_command_line_has_no_contradiction() {
         CommandLine::command().debug_assert();
+    }
+
+    /// An argument that has the id of a global one silently takes its place.
+    #[test]
+    fn whoever_asks_a_director_can_say_which_and_as_whom() {
+        fn look(command: &clap::Command, asks: bool) {
+            let asks = asks || command.get_arguments().any(|argument| argument.get_long() == Some("url"));
+            let longs: Vec<&str> = command.get_arguments().filter_map(clap::Arg::get_long).collect();
+            for option in ["config", "url", "cert", "key", "ca", "token-file", "json"].iter().filter(|_| asks) {
+                assert!(longs.contains(option), "{} has no --{option}", command.get_name());
+            }
+            command.get_subcommands().filter(|inner| inner.get_name() != "help").for_each(|inner| look(inner, asks));
+        }
+        let mut command = CommandLine::command();
+        command.build();
+        look(&command, false);
     }
 
     #[test]

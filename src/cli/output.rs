@@ -2,7 +2,7 @@
 //!
 //! Nothing here panics when a stream is closed. Text of foreign origin passes [`printable`], so it cannot drive a terminal.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use serde_json::Value;
 
@@ -38,6 +38,23 @@ pub(super) fn json(value: &Value) -> anyhow::Result<()> {
 /// A remark beside the result; nobody reading it is no reason to fail.
 pub(super) fn remark(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Whether results go to somebody who watches.
+pub(super) fn is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// Whether colours are wanted: a terminal, and no `NO_COLOR` (<https://no-color.org>: set and not empty).
+pub(super) fn is_coloured() -> bool {
+    is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// What it means when standard output does not take something.
+pub(super) fn gone(error: io::Error) -> OutputGone {
+    OutputGone(error)
 }
 
 /// Rows under headings, columns aligned, the last one free.
@@ -85,6 +102,15 @@ impl std::fmt::Display for Table {
             writeln!(f, "{}", line.trim_end())?;
         }
         Ok(())
+    }
+}
+
+/// A JSON value as a cell: text as it is, nothing for null.
+pub(super) fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
     }
 }
 

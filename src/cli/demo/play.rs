@@ -1,0 +1,207 @@
+//! The acts of the demo. Each shows something happen and checks what it claims; nothing here is faked.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use futures_util::future::join_all;
+
+use super::agent::{Agent, Visit};
+use super::director::LOAD_BOUND;
+use super::stage::Stage;
+use super::world::{Came, World};
+use crate::cli::output::counted;
+
+/// How long anything may take to be noticed before the claim fails. Far above what is usual: the machine may be busy.
+const NOTICED_MAX: Duration = Duration::from_secs(15);
+/// How often an agent who is stranded tries again.
+const RETRY: Duration = Duration::from_millis(100);
+/// The journal is at most 50 ms behind; what is younger is carried by cookies only.
+const WRITTEN: Duration = Duration::from_millis(250);
+
+/// All acts in order.
+///
+/// # Errors
+/// When something ends the show; a claim that does not hold does not.
+pub(super) async fn play(world: &mut World, stage: &mut Stage, agents: usize) -> anyhow::Result<()> {
+    arrive(world, stage, agents).await?;
+    come_again(world, stage).await?;
+    let dead = a_server_dies(world, stage).await?;
+    it_comes_back(world, stage, &dead).await?;
+    the_director_dies(world, stage).await
+}
+
+async fn arrive(world: &mut World, stage: &mut Stage, agents: usize) -> anyhow::Result<()> {
+    stage.act("Agents arrive")?;
+    let came = world.visit(world.newcomers(agents)).await;
+    tell_faults(stage, &came)?;
+    let seated = came.iter().filter(|one| one.is_seated()).count();
+    stage.say(&format!(
+        "{seated} agents opened the front address, followed the redirect and logged in: {}",
+        spread(world)
+    ))?;
+    stage.claim(seated == agents, format!("all {agents} agents were seated over TLS, path and query kept"))?;
+    let (most, bound) = (most(world), bound(agents, world.servers.len()));
+    stage.claim(most <= bound, format!("no server got more than {bound} of {agents} (the fullest has {most})"))
+}
+
+async fn come_again(world: &mut World, stage: &mut Stage) -> anyhow::Result<()> {
+    stage.act("They come again")?;
+    let (reloading, elsewhere) = halves(world.agents.clone());
+    let came = world.visit(reloading).await;
+    tell_faults(stage, &came)?;
+    stage.claim(all_stayed(&came), format!("{} reloaded: same server, no new login", counted(came.len(), "agent")))?;
+    let came = world.visit(without_cookies(elsewhere)).await;
+    tell_faults(stage, &came)?;
+    stage.claim(all_stayed(&came), format!("{} used another browser: same server by key", counted(came.len(), "agent")))
+}
+
+/// Gives the name of the dead.
+async fn a_server_dies(world: &mut World, stage: &mut Stage) -> anyhow::Result<String> {
+    let victim = world.fullest(&[]).context("no server")?;
+    let name = victim.name().to_owned();
+    stage.act(&format!("{name} dies"))?;
+    let struck = world.agents_at(&name);
+    victim.die().await;
+    let died = Instant::now();
+    stage
+        .say(&format!("{name} is gone with {}; they try the front address again", counted(struck.len(), "session")))?;
+
+    let addresses = world.addresses.clone();
+    let returns = struck.into_iter().map(|agent| until_seated(agent, &addresses, died));
+    let returned = join_all(returns).await;
+    returned.iter().for_each(|(agent, _)| world.remember(agent));
+    let slowest = returned.iter().filter_map(|(_, after)| *after).max();
+    let moved = returned.iter().filter(|(agent, after)| after.is_some() && agent.server.as_deref() != Some(&*name));
+    let (all, moved) = (returned.len(), moved.count());
+    if let Some(slowest) = slowest {
+        stage.say(&format!(
+            "{moved} of them work elsewhere {:.1} s after the death: {}",
+            slowest.as_secs_f64(),
+            spread(world)
+        ))?;
+    }
+    stage.claim(moved == all, format!("{} of {name} got another server", counted(all, "agent")))?;
+    let (most, bound) = (most(world), bound(world.agents.len(), world.servers.len() - 1));
+    stage
+        .claim(most <= bound, format!("they were spread: no server has more than {bound} (the fullest has {most})"))?;
+
+    let survivors = returned.into_iter().map(|(agent, _)| agent.id).collect::<Vec<_>>();
+    let untouched: Vec<Agent> = world.agents.iter().filter(|agent| !survivors.contains(&agent.id)).cloned().collect();
+    let came = world.visit(untouched).await;
+    tell_faults(stage, &came)?;
+    stage.claim(all_stayed(&came), format!("{} of other servers were not touched", counted(came.len(), "agent")))?;
+    Ok(name)
+}
+
+async fn it_comes_back(world: &mut World, stage: &mut Stage, name: &str) -> anyhow::Result<()> {
+    stage.act(&format!("{name} comes back"))?;
+    let server = world.servers.iter().find(|server| server.name() == name).context("no such server")?;
+    server.come_back().await?;
+    let back = Instant::now();
+    let old = world.agents.clone();
+    let mut new = 0_usize;
+    let found = loop {
+        let came = world.visit(world.newcomers(1)).await;
+        tell_faults(stage, &came)?;
+        new += 1;
+        if came.iter().any(|one| one.server() == Some(name)) {
+            break true;
+        }
+        if back.elapsed() > NOTICED_MAX {
+            break false;
+        }
+        tokio::time::sleep(RETRY).await;
+    };
+    let after = back.elapsed().as_secs_f64();
+    stage.claim(found, format!("new agents find {name} again ({} came in {after:.1} s)", counted(new, "new agent")))?;
+    let came = world.visit(old).await;
+    tell_faults(stage, &came)?;
+    stage.claim(all_stayed(&came), format!("nobody of {} was moved back", counted(came.len(), "agent")))
+}
+
+async fn the_director_dies(world: &mut World, stage: &mut Stage) -> anyhow::Result<()> {
+    stage.act("The director dies")?;
+    tokio::time::sleep(WRITTEN).await;
+    world.director.kill()?;
+    stage.say("killed (SIGKILL), as by a crash")?;
+    let addresses = world.addresses.clone();
+    let (asked, _) = halves(world.agents.clone());
+    let at_work = join_all(asked.iter().map(|agent| agent.works_on(&addresses))).await;
+    let undisturbed = at_work.iter().all(|works| *works);
+    stage.claim(undisturbed, "without any director, agents work on: it is not in their way")?;
+
+    let again = Instant::now();
+    world.director.start_again()?;
+    world.director.ready(world.addresses.front()).await?;
+    stage.say(&format!("started again, ready after {:.1} s", again.elapsed().as_secs_f64()))?;
+    let (reloading, elsewhere) = halves(world.agents.clone());
+    let came = world.visit(reloading).await;
+    tell_faults(stage, &came)?;
+    stage.claim(all_stayed(&came), format!("{} kept their server by cookie", counted(came.len(), "agent")))?;
+    let came = world.visit(without_cookies(elsewhere)).await;
+    tell_faults(stage, &came)?;
+    stage.claim(all_stayed(&came), format!("{} kept their server by the journal", counted(came.len(), "agent")))
+}
+
+/// Tries until the agent works somewhere, and says how long after `since` that was.
+async fn until_seated(
+    mut agent: Agent,
+    addresses: &super::agent::Addresses,
+    since: Instant,
+) -> (Agent, Option<Duration>) {
+    loop {
+        if let Ok(Visit::Seated { .. }) = agent.visit(addresses).await {
+            return (agent, Some(since.elapsed()));
+        }
+        if since.elapsed() > NOTICED_MAX {
+            return (agent, None);
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+/// What went wrong is told once for each kind, beside the claim that fails for it.
+fn tell_faults(stage: &Stage, came: &[Came]) -> anyhow::Result<()> {
+    let mut faults: Vec<String> = came
+        .iter()
+        .filter_map(|one| match &one.visit {
+            Ok(Visit::Seated { .. }) => None,
+            Ok(Visit::Stranded) => Some("was sent to a server that does not answer".to_owned()),
+            Ok(Visit::TurnedAway { status }) => Some(format!("was turned away with status {status}")),
+            Err(error) => Some(format!("{error:#}")),
+        })
+        .collect();
+    faults.sort();
+    faults.dedup();
+    faults.iter().try_for_each(|fault| stage.say(&format!("an agent {fault}")))
+}
+
+fn all_stayed(came: &[Came]) -> bool {
+    !came.is_empty() && came.iter().all(Came::stayed)
+}
+
+fn halves(agents: Vec<Agent>) -> (Vec<Agent>, Vec<Agent>) {
+    let mut first = agents;
+    let second = first.split_off(first.len() / 2);
+    (first, second)
+}
+
+fn without_cookies(mut agents: Vec<Agent>) -> Vec<Agent> {
+    agents.iter_mut().for_each(Agent::forget_cookie);
+    agents
+}
+
+fn most(world: &World) -> usize {
+    world.spread().into_values().max().unwrap_or(0)
+}
+
+/// The bound of `load_bound`, and one for those who are placed at the same moment.
+#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "small counts")]
+fn bound(agents: usize, servers: usize) -> usize {
+    (LOAD_BOUND * agents as f64 / servers.max(1) as f64).ceil() as usize + 1
+}
+
+fn spread(world: &World) -> String {
+    let all = world.spread().into_iter().map(|(server, agents)| format!("{server} {agents}"));
+    all.collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,183 @@
+//! `maitred sessions`: find agents, move them, end their sessions.
+
+use clap::{Args, Subcommand};
+use hyper::Method;
+use serde_json::{Value, json};
+
+use super::client::{Ask, Client};
+use super::exit::{Exit, Failure};
+use super::orders::{self, Told, segment};
+use super::output::{self, Table, cell};
+
+/// Sessions that one request brings.
+const PAGE: usize = 1000;
+
+/// `maitred sessions`.
+#[derive(Debug, Args)]
+pub(super) struct SessionsArguments {
+    #[command(flatten)]
+    ask: Ask,
+    #[command(subcommand)]
+    command: SessionsCommand,
+}
+
+/// What is done.
+#[derive(Debug, Subcommand)]
+enum SessionsCommand {
+    /// List sessions, in order of pool and key
+    List {
+        /// Only those of this pool
+        #[arg(long)]
+        pool: Option<String>,
+        /// Only those at this server
+        #[arg(long)]
+        server: Option<String>,
+        /// How many at most
+        #[arg(long, value_name = "N", default_value_t = 100)]
+        limit: usize,
+    },
+    /// Show the sessions of a key, for example an agent's id
+    Find {
+        /// The key
+        key: String,
+        /// Only in this pool
+        #[arg(long)]
+        pool: Option<String>,
+    },
+    /// Move a session: at its next start it goes to another server
+    Move {
+        #[command(flatten)]
+        which: Which,
+        /// Where to
+        #[arg(long, value_name = "SERVER")]
+        to: String,
+        /// Why, for those who read the audit log
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// End a session: its key is placed anew at its next start
+    End {
+        #[command(flatten)]
+        which: Which,
+    },
+}
+
+/// One session.
+#[derive(Debug, Args)]
+struct Which {
+    /// The key, for example an agent's id
+    key: String,
+    /// The pool, where the key has a session in several
+    #[arg(long)]
+    pool: Option<String>,
+    /// The session's id, where the key has several
+    #[arg(long, value_name = "ID")]
+    session: Option<String>,
+    /// Only say what would happen
+    #[arg(long)]
+    preview: bool,
+}
+
+pub(super) async fn run(arguments: &SessionsArguments) -> anyhow::Result<Exit> {
+    let (client, json) = (arguments.ask.client()?, arguments.ask.json);
+    match &arguments.command {
+        SessionsCommand::List { pool, server, limit } => {
+            let filter = [("pool", pool.as_deref()), ("server", server.as_deref())];
+            let (sessions, cursor) = gather(&client, &filter, *limit).await?;
+            print(&sessions, cursor, json)?;
+        }
+        SessionsCommand::Find { key, pool } => {
+            let sessions = of_key(&client, key, pool.as_deref()).await?;
+            print(&sessions, Value::Null, json)?;
+        }
+        SessionsCommand::Move { which, to, reason } => {
+            let found = one(&client, which).await?;
+            let mut body = json!({ "server": to, "session": found["session"] });
+            if let Some(reason) = reason {
+                body["reason"] = reason.as_str().into();
+            }
+            let path = format!("{}/server", path(&found));
+            let answer = orders::send(&client, Method::PUT, &path, &body, which.preview).await?;
+            Told { subject: &which.key, member: "server" }.print(&answer, json)?;
+        }
+        SessionsCommand::End { which } => {
+            let found = one(&client, which).await?;
+            let body = json!({ "session": found["session"], "generation": found["generation"] });
+            let path = format!("{}/end", path(&found));
+            let answer = orders::send(&client, Method::POST, &path, &body, which.preview).await?;
+            Told { subject: &which.key, member: "state" }.print(&answer, json)?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn path(session: &Value) -> String {
+    let of = |member: &str| segment(session[member].as_str().unwrap_or_default());
+    format!("/v1/sessions/{}/{}", of("pool"), of("key"))
+}
+
+/// Up to `limit` sessions, page by page, and the cursor of what is left.
+async fn gather(client: &Client, filter: &[(&str, Option<&str>)], limit: usize) -> anyhow::Result<(Vec<Value>, Value)> {
+    let mut sessions = Vec::new();
+    let mut cursor = Value::Null;
+    while sessions.len() < limit {
+        let mut target = format!("/v1/sessions?limit={}", PAGE.min(limit - sessions.len()));
+        let given = filter.iter().filter_map(|(name, value)| Some((*name, (*value)?)));
+        for (name, value) in given.chain(cursor.as_str().map(|cursor| ("cursor", cursor))) {
+            target.push_str(&format!("&{name}={}", segment(value)));
+        }
+        let mut page = client.get(&target).await?;
+        cursor = page["cursor"].take();
+        if let Value::Array(more) = page["sessions"].take() {
+            sessions.extend(more);
+        }
+        if cursor.is_null() {
+            break;
+        }
+    }
+    Ok((sessions, cursor))
+}
+
+/// The sessions of a key, at least one.
+async fn of_key(client: &Client, key: &str, pool: Option<&str>) -> anyhow::Result<Vec<Value>> {
+    let (sessions, _) = gather(client, &[("key", Some(key)), ("pool", pool)], PAGE).await?;
+    if sessions.is_empty() {
+        return Err(Failure::new(Exit::NotFound, "no session has this key").into());
+    }
+    Ok(sessions)
+}
+
+/// The session that an order is about.
+async fn one(client: &Client, which: &Which) -> anyhow::Result<Value> {
+    let mut sessions = of_key(client, &which.key, which.pool.as_deref()).await?;
+    if let Some(id) = &which.session {
+        sessions.retain(|session| session["session"] == id.as_str());
+    }
+    match <[Value; 1]>::try_from(sessions) {
+        Ok([session]) => Ok(session),
+        Err(sessions) if sessions.is_empty() => Err(Failure::new(Exit::NotFound, "no session has this id").into()),
+        Err(sessions) => {
+            output::remark(table(&sessions).trim_end());
+            Err(Failure::new(Exit::Usage, "this key has several sessions; say which with --pool or --session").into())
+        }
+    }
+}
+
+fn print(sessions: &[Value], cursor: Value, json: bool) -> anyhow::Result<()> {
+    if json {
+        return output::json(&json!({ "sessions": sessions, "cursor": cursor }));
+    }
+    output::text(&table(sessions))?;
+    if !cursor.is_null() {
+        output::remark(&format!("the first {}; there are more (--limit)", sessions.len()));
+    }
+    Ok(())
+}
+
+fn table(sessions: &[Value]) -> String {
+    let mut table = Table::new(&["POOL", "KEY", "SERVER", "STATE", "#MOVES", "SEEN", "SESSION"]);
+    for session in sessions {
+        table.row(["pool", "key", "server", "state", "moves", "seen", "session"].map(|member| cell(&session[member])));
+    }
+    table.to_string()
+}
