@@ -41,7 +41,7 @@ try() {
   # Reachable for the user even when the image lies in a private folder.
   install -m 0755 "$image/usr/bin/maitred" "$work/maitred"
   install -d -m 0700 "$work/state"
-  sed -e "s|/etc/maitred/certs|$work/certs|; s|/var/lib/maitred|$work/state|" \
+  sed -e "s|/etc/maitred/certs|$work/certs|g; s|/var/lib/maitred|$work/state|g" \
     -e "s|0.0.0.0:8443|127.0.0.1:$public|; s|127.0.0.1:9443|127.0.0.1:$internal|; s|0.0.0.0:10052|127.0.0.1:$metrics|" \
     "$image/etc/maitred/maitred.toml" >"$work/maitred.toml"
   [[ $EUID -ne 0 ]] || chown -R $user:$user "$work"

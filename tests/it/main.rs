@@ -10,6 +10,7 @@ mod balancer;
 mod browser;
 mod curl;
 mod documents;
+mod faults;
 mod house;
 mod parts;
 mod storm;

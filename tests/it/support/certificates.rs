@@ -2,8 +2,10 @@
 //!
 //! Names end in `.test` (RFC 6761: never in the DNS); clients of the tests dial loopback for all of them.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
+use std::time::{Duration, SystemTime};
 
 use maitred::certificates::{DevCertificates, DevNames, Usage};
 use maitred::tls;
@@ -50,17 +52,27 @@ impl Certificates {
         self.set.path(file)
     }
 
-    /// A server that trusts only its own kind is shown this one.
-    pub(crate) fn issue(&self, folder: &Path, stem: &str, names: &[&str], usage: Usage) -> (PathBuf, PathBuf) {
-        self.set.authority.issue(names, usage).unwrap().write(folder, stem).unwrap()
+    /// What a server shows that was issued this certificate; the validity is in days around now.
+    pub(crate) fn server_with(&self, names: &[&str], days: Range<i64>) -> Arc<rustls::ServerConfig> {
+        let moment = |day: i64| {
+            let distance = Duration::from_secs(day.unsigned_abs() * 24 * 3600);
+            if day < 0 { SystemTime::now() - distance } else { SystemTime::now() + distance }
+        };
+        let leaf = self.set.authority.issue_valid(names, Usage::Server, moment(days.start), moment(days.end)).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let (cert, key) = leaf.write(folder.path(), "leaf").unwrap();
+        server_config(&cert, &key)
+    }
+
+    /// Writes a new certificate of the same names over the public listener's.
+    pub(crate) fn renew_public(&self) {
+        let names = ["localhost", "127.0.0.1", FRONT];
+        self.set.authority.issue(&names, Usage::Server).unwrap().write(&self.set.folder, "public").unwrap();
     }
 
     /// What a server of the tests shows, with its key.
     pub(crate) fn server_config(&self) -> Arc<rustls::ServerConfig> {
-        let (chain, key) = load(&self.path("server.pem"), &self.path("server.key"));
-        let builder =
-            rustls::ServerConfig::builder_with_provider(tls::provider()).with_safe_default_protocol_versions().unwrap();
-        Arc::new(builder.with_no_client_auth().with_single_cert(chain, key).unwrap())
+        server_config(&self.path("server.pem"), &self.path("server.key"))
     }
 
     /// A client that trusts this authority only, with a certificate of its own or without.
@@ -77,6 +89,13 @@ impl Certificates {
             }
         })
     }
+}
+
+fn server_config(cert: &Path, key: &Path) -> Arc<rustls::ServerConfig> {
+    let (chain, key) = load(cert, key);
+    let builder =
+        rustls::ServerConfig::builder_with_provider(tls::provider()).with_safe_default_protocol_versions().unwrap();
+    Arc::new(builder.with_no_client_auth().with_single_cert(chain, key).unwrap())
 }
 
 fn load(cert: &Path, key: &Path) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {

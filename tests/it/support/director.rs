@@ -299,7 +299,7 @@ impl Director {
 
     /// False when a port was taken; fails the test when it ended for another reason.
     fn comes_to_life(&mut self) -> bool {
-        let mut client = Client::new();
+        let mut client = Client::trusting(&self.certificates, None);
         let url = self.url("/health/live");
         wait::for_some("the director lives", || {
             if let Some(status) = self.process.ended() {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use rustls::{ServerConnection, StreamOwned};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::certificates;
 
@@ -47,6 +47,7 @@ pub(crate) struct StubServer {
 struct Shared {
     name: String,
     behaviour: Mutex<Behaviour>,
+    tls: Mutex<Arc<ServerConfig>>,
     pages: Mutex<BTreeMap<String, String>>,
     /// Requests by path without its query.
     seen: Mutex<Vec<String>>,
@@ -67,6 +68,7 @@ impl StubServer {
         let shared = Arc::new(Shared {
             name: name.to_owned(),
             behaviour: Mutex::new(Behaviour::Good),
+            tls: Mutex::new(certificates::shared().server_config()),
             pages: Mutex::default(),
             seen: Mutex::default(),
             looks: AtomicUsize::new(0),
@@ -91,6 +93,11 @@ impl StubServer {
     /// From the next question on.
     pub(crate) fn behave(&self, behaviour: Behaviour) {
         *self.shared.behaviour.lock().unwrap() = behaviour;
+    }
+
+    /// Shows another certificate on connections from now on.
+    pub(crate) fn show(&self, tls: Arc<ServerConfig>) {
+        *self.shared.tls.lock().unwrap() = tls;
     }
 
     /// Serves this HTML at `path`.
@@ -154,8 +161,21 @@ fn serve(listener: TcpListener, shared: &Arc<Shared>) -> Running {
 }
 
 fn converse(stream: TcpStream, shared: &Shared, stopped: &AtomicBool) -> std::io::Result<()> {
-    let connection = ServerConnection::new(certificates::shared().server_config()).map_err(std::io::Error::other)?;
+    let tls = Arc::clone(&shared.tls.lock().unwrap());
+    let end = stream.try_clone()?;
+    let connection = ServerConnection::new(tls).map_err(std::io::Error::other)?;
     let mut wire = BufReader::new(StreamOwned::new(connection, stream));
+    let outcome = answer_all(&mut wire, shared, stopped);
+    // Others hold the socket too, so that it can be cut: closing ours would not close it.
+    let _closed_already = end.shutdown(Shutdown::Both);
+    outcome
+}
+
+fn answer_all(
+    wire: &mut BufReader<StreamOwned<ServerConnection, TcpStream>>,
+    shared: &Shared,
+    stopped: &AtomicBool,
+) -> std::io::Result<()> {
     while !stopped.load(Ordering::SeqCst) {
         let mut request = String::new();
         if wire.read_line(&mut request)? == 0 {
