@@ -3,17 +3,13 @@
 
 use std::sync::Arc;
 
-use maitred_core::clock::Time;
 use thiserror::Error;
-use tracing::warn;
 
 use crate::config::{Config, InternalListener};
 use crate::credentials::{KeyFileError, Keyring};
+use crate::http::internal::{Access, TokenFileError};
 use crate::probe::{Planner, Target, TargetError};
-use crate::tls::{Identity, ReloadableServer, TlsFileError};
-
-/// How long before its end a certificate is warned about.
-const EXPIRY_WARNING: std::time::Duration = std::time::Duration::from_hours(14 * 24);
+use crate::tls::{ReloadableServer, TlsFileError};
 
 /// Why the files of a configuration cannot be used.
 #[derive(Debug, Error)]
@@ -24,6 +20,9 @@ pub enum MaterialError {
     /// The keys of the affinity cookie.
     #[error(transparent)]
     Keys(#[from] KeyFileError),
+    /// The bearer tokens of the internal listener.
+    #[error(transparent)]
+    Tokens(#[from] TokenFileError),
     /// A server that cannot be looked at.
     #[error(transparent)]
     Target(#[from] TargetError),
@@ -35,6 +34,8 @@ pub enum MaterialError {
 /// Everything read from files but the listeners' own TLS.
 pub(super) struct Material {
     pub(super) keyring: Keyring,
+    /// Who is let in on the internal listener, where there is one.
+    pub(super) access: Option<Access>,
     pub(super) targets: Vec<Arc<Target>>,
 }
 
@@ -45,7 +46,8 @@ impl Material {
             Some(path) => Keyring::load(path)?,
             None => Keyring::ephemeral()?,
         };
-        Ok(Self { keyring, targets: planner.plan(config)? })
+        let access = config.listen.internal.as_ref().map(Access::load).transpose()?;
+        Ok(Self { keyring, access, targets: planner.plan(config)? })
     }
 }
 
@@ -75,17 +77,9 @@ impl Faces {
         }
     }
 
-    /// Says which certificates end soon, or have ended.
-    pub(super) fn warn_of_expiry(&self, wall: Time) {
-        let internal = self.internal.as_ref().map(|face| ("internal", face.identity()));
-        for (listener, identity) in std::iter::once(("public", self.public.identity())).chain(internal) {
-            warn_of(listener, &identity, wall);
-        }
-    }
-}
-
-fn warn_of(listener: &str, identity: &Identity, wall: Time) {
-    if let Some(warning) = identity.validity_warning(wall, EXPIRY_WARNING) {
-        warn!(listener, %warning, "certificate");
+    /// Each with its listener's name.
+    pub(super) fn by_listener(&self) -> Vec<(&'static str, ReloadableServer)> {
+        let internal = self.internal.iter().map(|face| ("internal", face.clone()));
+        std::iter::once(("public", self.public.clone())).chain(internal).collect()
     }
 }

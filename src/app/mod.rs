@@ -14,11 +14,11 @@ pub mod telemetry;
 
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use actix_web::dev::ServerHandle;
+use actix_server::{Server, ServerHandle};
 use maitred_core::director::Director;
 use maitred_core::health::Look;
 use maitred_core::ids::ServerName;
@@ -33,17 +33,26 @@ use crate::actors::keeper::Keeper;
 use crate::actors::server_monitor::Observer;
 use crate::actors::watchdog::{Monitors, Watchdog};
 use crate::clock::Clock;
-use crate::config::{self, Config, Diagnostic};
+use crate::config::{self, Change, Config, Diagnostic, FileUse};
 use crate::credentials::Seals;
 use crate::http::edge::Edge;
-use crate::http::public::{ListenerOptions, serve};
+use crate::http::internal::{self, Internal, InternalParts, Process};
+use crate::http::listener::ListenerOptions;
+use crate::http::metrics::{self, Page};
+use crate::http::public;
+use crate::metrics::Metrics;
 use crate::probe::Planner;
 use crate::store::{self, DirectorSource, Journal, JournalHealth};
-use crate::tls::TlsFileError;
+use crate::tls::{ReloadableServer, TlsFileError};
+use crate::vitals::Vitals;
 use material::{Faces, Material, MaterialError};
 
 /// How long open requests get to end when the listeners stop.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
+/// Operators, servers' reads and orders: few requests, none of them on the path of a start.
+const INTERNAL_WORKERS: usize = 1;
+/// A scrape and some health checks a second.
+const METRICS_WORKERS: usize = 1;
 /// How long the journal gets to write what is left.
 const JOURNAL_STOP_MAX: Duration = Duration::from_secs(10);
 
@@ -88,6 +97,9 @@ pub enum StartError {
 /// # Errors
 /// Only when it cannot start; once it serves, every fault has another answer than ending.
 pub fn run(path: &Path) -> Result<(), StartError> {
+    // Before anything counts: handles that are made earlier count into nothing.
+    let metrics = Metrics::new();
+    let _ = metrics.install();
     let loaded = config::load(path, config::process_environment()).map_err(StartError::Config)?;
     let _log = telemetry::start(loaded.config.log);
     for warning in &loaded.warnings {
@@ -95,25 +107,40 @@ pub fn run(path: &Path) -> Result<(), StartError> {
     }
     let config = Arc::new(loaded.config);
     let mut planner = Planner::default();
-    let material = Material::load(&config, &mut planner)?;
-    let faces = Faces::load(&config)?;
-    let sockets = Sockets::bind(&config)?;
-    actix::System::new().block_on(async { live(path, config, &loaded.files, planner, material, faces, sockets).await })
+    let prepared = Prepared {
+        path: path.to_owned(),
+        files: loaded.files,
+        material: Material::load(&config, &mut planner)?,
+        planner,
+        faces: Faces::load(&config)?,
+        sockets: Sockets::bind(&config)?,
+        metrics,
+        config,
+    };
+    actix::System::new().block_on(live(prepared))
 }
 
-async fn live(
-    path: &Path,
+/// Everything that can be refused has been accepted.
+struct Prepared {
+    path: PathBuf,
     config: Arc<Config>,
-    files: &[config::FileUse],
+    files: Vec<FileUse>,
+    metrics: Metrics,
     planner: Planner,
     material: Material,
     faces: Faces,
     sockets: Sockets,
-) -> Result<(), StartError> {
+}
+
+async fn live(prepared: Prepared) -> Result<(), StartError> {
+    let Prepared { path, config, files, metrics, planner, material, faces, sockets } = prepared;
     let mut signals = signals::Signals::listen()?;
     let Memory { director, clock, journal } = remember(&config)?;
-    faces.warn_of_expiry(clock.wall());
-
+    let journal_health = journal.as_ref().map(|journal| journal.health().clone());
+    let vitals = Arc::new(Vitals::new(clock.now().time, journal_health, faces.by_listener()));
+    for warning in vitals.warnings(clock.wall()) {
+        warn!(warning, "needs a look");
+    }
     let effects = Effects::new(Arc::clone(&director));
     let observer =
         DirectorObserver { director: Arc::clone(&director), effects: Arc::clone(&effects), clock: Arc::clone(&clock) };
@@ -124,8 +151,22 @@ async fn live(
     if let Some(journal) = &journal {
         edge.watch_journal(journal.health().clone());
     }
+    let process = Arc::new(ProcessOrders { effects: Arc::clone(&effects), reloader: OnceLock::new() });
+    let seed = random()?;
+    let internal = material.access.map(|access| {
+        Arc::new(Internal::new(InternalParts {
+            edge: Arc::clone(&edge),
+            vitals: Arc::clone(&vitals),
+            metrics: metrics.clone(),
+            process: Arc::clone(&process) as Arc<dyn Process>,
+            config: Arc::clone(&config),
+            access,
+            seed,
+        }))
+    });
+    let page = Arc::new(Page::new(Arc::clone(&edge), Arc::clone(&vitals), metrics, &config));
     let parts = reload::Parts {
-        path: path.to_owned(),
+        path,
         clock: Arc::clone(&clock),
         director: Arc::clone(&director),
         effects: Arc::clone(&effects),
@@ -133,9 +174,14 @@ async fn live(
         edge: Arc::clone(&edge),
         monitors: Arc::clone(&monitors),
         faces,
+        vitals,
+        internal: internal.clone(),
+        page: Some(Arc::clone(&page)),
     };
-    let tls = parts.faces.public.config();
-    let reloader = Arc::new(Reloader::new(parts, planner, Arc::clone(&config), files));
+    let (public_tls, internal_tls) =
+        (parts.faces.public.config(), parts.faces.internal.as_ref().map(ReloadableServer::config));
+    let reloader = Arc::new(Reloader::new(parts, planner, Arc::clone(&config), &files));
+    let _ = process.reloader.set(Arc::downgrade(&reloader));
     if let Err(error) = reloader.watch_files() {
         warn!(%error, "files cannot be watched; a changed configuration needs a SIGHUP or an order");
     }
@@ -145,10 +191,16 @@ async fn live(
     let _keeper = Keeper::spawn(&keepers.handle(), &director, Arc::clone(&effects), Arc::clone(&clock));
     let _watchdog = Watchdog::spawn(&monitors);
 
-    let options = ListenerOptions { workers: workers(), limits: config.limits, tls: Some(tls) };
-    let public = serve(Arc::clone(&edge), sockets.public, options)?;
-    let handles = vec![public.handle()];
-    actix::spawn(public);
+    let options = |workers, tls| ListenerOptions { workers, limits: config.limits, tls };
+    let mut servers = vec![public::serve(Arc::clone(&edge), sockets.public, options(workers(), Some(public_tls)))?];
+    if let (Some(internal), Some(socket), Some(tls)) = (internal, sockets.internal, internal_tls) {
+        servers.push(internal::serve(internal, socket, options(INTERNAL_WORKERS, Some(tls)))?);
+    }
+    if let Some(socket) = sockets.metrics {
+        servers.push(metrics::serve(page, socket, options(METRICS_WORKERS, None))?);
+    }
+    let handles: Vec<_> = servers.iter().map(Server::handle).collect();
+    servers.into_iter().for_each(|server| drop(actix::spawn(server)));
     announce(&config, journal.as_ref().map(Journal::health));
 
     signals.until_stop(&reloader).await;
@@ -171,13 +223,20 @@ async fn live(
 /// The sockets of the listeners.
 struct Sockets {
     public: TcpListener,
+    internal: Option<TcpListener>,
+    metrics: Option<TcpListener>,
 }
 
 impl Sockets {
     fn bind(config: &Config) -> Result<Self, StartError> {
         let bind =
             |listener, address| socket::bind(address).map_err(|error| StartError::Bind { listener, address, error });
-        Ok(Self { public: bind("public", config.listen.public.address)? })
+        let listen = &config.listen;
+        Ok(Self {
+            public: bind("public", listen.public.address)?,
+            internal: listen.internal.as_ref().map(|it| bind("internal", it.address)).transpose()?,
+            metrics: listen.metrics.as_ref().map(|it| bind("metrics", it.address)).transpose()?,
+        })
     }
 }
 
@@ -190,9 +249,7 @@ struct Memory {
 
 /// Reads the journal, and starts to write it.
 fn remember(config: &Config) -> Result<Memory, StartError> {
-    let mut seed = [0; 8];
-    getrandom::fill(&mut seed)?;
-    let options = TableOptions { seed: u64::from_le_bytes(seed), ..TableOptions::default() };
+    let options = TableOptions { seed: random()?, ..TableOptions::default() };
     let Some(directory) = &config.director.state_dir else {
         let clock = Arc::new(Clock::new(None));
         let director = Arc::new(Director::new(config.settings.clone(), options, clock.now())?);
@@ -222,6 +279,33 @@ impl Observer for DirectorObserver {
         self.effects.perform();
         delay
     }
+}
+
+/// What the internal listener asks of this process.
+struct ProcessOrders {
+    effects: Arc<Effects>,
+    /// Known once everything that a reload reaches stands.
+    reloader: OnceLock<Weak<Reloader>>,
+}
+
+impl Process for ProcessOrders {
+    fn perform_effects(&self) {
+        self.effects.perform();
+    }
+
+    fn reload(&self) -> Result<Vec<Change>, Vec<String>> {
+        let reloader = self.reloader.get().and_then(Weak::upgrade);
+        let reloader = reloader.ok_or_else(|| vec!["the director is starting or stopping; try again".to_owned()])?;
+        let Reloaded { mut applied, restart } = reloader.reload("order")?;
+        applied.extend(restart);
+        Ok(applied)
+    }
+}
+
+fn random() -> Result<u64, getrandom::Error> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes)?;
+    Ok(u64::from_le_bytes(bytes))
 }
 
 fn workers() -> usize {

@@ -9,7 +9,7 @@ use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use maitred_core::director::Director;
-use metrics::{counter, gauge};
+use metrics::counter;
 use notify::{RecursiveMode, Watcher};
 use parking_lot::Mutex;
 use tracing::{error, info, warn};
@@ -21,7 +21,10 @@ use crate::clock::Clock;
 use crate::config::{self, Change, Config, FileUse};
 use crate::credentials::Seals;
 use crate::http::edge::Edge;
+use crate::http::internal::Internal;
+use crate::http::metrics::Page;
 use crate::probe::Planner;
+use crate::vitals::Vitals;
 
 /// An editor or a secrets' agent writes several files in a row: this long must have been quiet.
 const QUIET: Duration = Duration::from_millis(500);
@@ -47,6 +50,9 @@ pub(super) struct Parts {
     pub(super) edge: Arc<Edge>,
     pub(super) monitors: Arc<Monitors>,
     pub(super) faces: Faces,
+    pub(super) vitals: Arc<Vitals>,
+    pub(super) internal: Option<Arc<Internal>>,
+    pub(super) page: Option<Arc<Page>>,
 }
 
 /// Reloads, one at a time.
@@ -88,7 +94,7 @@ impl Reloader {
         match &outcome {
             Ok(reloaded) => {
                 counter!("maitred_config_reloads_total", "outcome" => "ok").increment(1);
-                gauge!("maitred_config_last_reload_successful").set(1.0);
+                self.parts.vitals.reloads().succeeded(self.parts.clock.now().time);
                 info!(cause, applied = reloaded.applied.len(), "configuration reloaded");
                 for change in &reloaded.applied {
                     info!(cause, %change, "configuration changed");
@@ -99,7 +105,7 @@ impl Reloader {
             }
             Err(mistakes) => {
                 counter!("maitred_config_reloads_total", "outcome" => "refused").increment(1);
-                gauge!("maitred_config_last_reload_successful").set(0.0);
+                self.parts.vitals.reloads().refused(self.parts.clock.now().time, mistakes.clone());
                 for mistake in mistakes {
                     error!(cause, mistake, "configuration refused; the running one stays");
                 }
@@ -123,13 +129,22 @@ impl Reloader {
         parts.director.handle_settings(wanted.settings.clone(), now).map_err(|error| one(&error))?;
         parts.effects.perform();
         parts.faces.take_over(&faces);
-        parts.faces.warn_of_expiry(parts.clock.wall());
         if wanted.affinity.key_file.is_some() {
             parts.seals.replace(material.keyring);
         }
         parts.edge.reload(&wanted);
         parts.monitors.watch(material.targets);
-        running.config = Arc::new(wanted);
+        let wanted = Arc::new(wanted);
+        if let (Some(internal), Some(access)) = (&parts.internal, material.access) {
+            internal.reload(Arc::clone(&wanted), access);
+        }
+        if let Some(page) = &parts.page {
+            page.reload(&wanted);
+        }
+        for warning in parts.vitals.warnings(parts.clock.wall()) {
+            warn!(warning, "needs a look");
+        }
+        running.config = wanted;
         running.files = Arc::new(files);
         let (restart, applied) = changes.into_iter().partition(|change| change.needs_restart);
         Ok(Reloaded { applied, restart })

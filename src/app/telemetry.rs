@@ -16,6 +16,9 @@ const LINES_MAX: usize = 65_536;
 /// The variable that turns targets up or down, in the syntax of `tracing_subscriber::EnvFilter`.
 pub const FILTER_VARIABLE: &str = "MAITRED_LOG";
 
+/// What is logged unless the variable says otherwise: decisions, not the sockets under them.
+const DEFAULT_FILTER: &str = "info,actix_server=warn";
+
 /// Starts the log. The lines of this process go on until the returned guard is dropped, which writes what is left.
 ///
 /// A second start in one process (tests) changes nothing.
@@ -25,10 +28,8 @@ pub(super) fn start(settings: LogSettings) -> WorkerGuard {
         .buffered_lines_limit(LINES_MAX)
         .thread_name("maitred-log")
         .finish(stdout());
-    let filter = EnvFilter::builder()
-        .with_default_directive(tracing::level_filters::LevelFilter::INFO.into())
-        .with_env_var(FILTER_VARIABLE)
-        .from_env_lossy();
+    let wanted = std::env::var(FILTER_VARIABLE).unwrap_or_default();
+    let filter = EnvFilter::builder().parse_lossy(format!("{DEFAULT_FILTER},{wanted}"));
     // Complaints about lines that cannot be written would go to standard error, and panic where that is full too.
     let layer = tracing_subscriber::fmt::layer().with_writer(writer).log_internal_errors(false).with_ansi(false);
     let layer = match settings.format {
