@@ -12,6 +12,7 @@ mod curl;
 mod documents;
 mod faults;
 mod house;
+mod monitoring;
 mod parts;
 mod storm;
 mod support;
