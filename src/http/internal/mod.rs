@@ -18,6 +18,8 @@ mod routes;
 mod servers;
 mod sessions;
 mod status;
+#[cfg(test)]
+mod tests;
 mod tokens;
 
 use std::borrow::Cow;

@@ -87,3 +87,6 @@ fn answer(page: &Page, request: &Request) -> Reply {
     reply.headers_mut().insert(X_REQUEST_ID, ask.id.header());
     reply
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,7 @@ mod tests;
 
 pub use crate::http::listener::ListenerOptions;
 pub use listener::{PublicService, serve};
+pub use own::ROUTES;
 
 use actix_http::{Method, StatusCode};
 use bytes::Bytes;

@@ -7,6 +7,16 @@ use crate::http::problem::Problem;
 use crate::http::public::{Body, scripts, sessions, start};
 use crate::http::reply::{self, Reply};
 
+/// Own paths behind the prefix, for the description and its test. `OPTIONS` is on each of them.
+pub const ROUTES: &[(&str, &str)] = &[
+    ("POST", "/v1/sessions"),
+    ("GET", "/v1/sessions/{session}"),
+    ("DELETE", "/v1/sessions/{session}"),
+    ("POST", "/v1/sessions/{session}/end"),
+    ("GET", "/v1/start.js"),
+    ("GET", "/v1/servers.js"),
+];
+
 /// An own path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Resource<'a> {
@@ -73,6 +83,20 @@ fn called(ask: &Ask<'_>, resource: Resource<'_>, body: Body) -> Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_table_of_own_paths_is_what_is_served() {
+        let mut methods = Vec::new();
+        for (method, path) in ROUTES {
+            let resource = Resource::parse(path).unwrap_or_else(|| panic!("{path}"));
+            assert!(resource.methods().split(", ").any(|has| has == *method), "{method} {path}");
+            methods.push((path, resource.methods()));
+        }
+        for (path, has) in &methods {
+            let listed = methods.iter().filter(|(other, _)| other == path).count();
+            assert_eq!(has.split(", ").count(), listed + 1, "{path} has methods that are not listed");
+        }
+    }
 
     #[test]
     fn own_paths_are_exact() {

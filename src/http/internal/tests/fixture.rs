@@ -1,0 +1,308 @@
+//! A listener over TLS on a free port, a director with two servers in the east and one in the west, and clients with every kind
+//! of credential.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use maitred_core::director::Director;
+use maitred_core::health::{Failure, FailureKind, Look, Outcome, Report};
+use maitred_core::ids::{Key, PoolName, ServerName, SessionId};
+use maitred_core::seating::{RequestKey, Seat, StartRequest};
+use maitred_core::session::TableOptions;
+use parking_lot::Mutex;
+use rustls::pki_types::ServerName as TlsName;
+use rustls::{ClientConnection, StreamOwned};
+use serde_json::Value;
+
+use crate::certificates::{DevCertificates, DevNames, Usage};
+use crate::clock::Clock;
+use crate::config::{Change, Config, load};
+use crate::credentials::secret_file::write_secret;
+use crate::credentials::{Keyring, Seals};
+use crate::http::edge::Edge;
+use crate::http::internal::{Access, Internal, InternalParts, Process, serve};
+use crate::http::listener::ListenerOptions;
+use crate::metrics::Metrics;
+use crate::tls::{Identity, ReloadableServer, client_config, load_roots};
+use crate::vitals::Vitals;
+
+/// Tokens by role.
+pub(super) const TOKENS: [(&str, &str); 4] = [
+    ("operator", "token-of-ops"),
+    ("viewer", "token-of-view"),
+    ("metrics", "token-of-prom"),
+    ("server:ua1", "token-of-ua1"),
+];
+
+/// How a client proves who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum As {
+    Nobody,
+    Token(&'static str),
+    /// The stem of a certificate in the folder.
+    Certificate(&'static str),
+}
+
+pub(super) const OPERATOR: As = As::Token("token-of-ops");
+
+pub(super) struct Fixture {
+    pub(super) internal: Arc<Internal>,
+    pub(super) process: Arc<FakeProcess>,
+    pub(super) config: Config,
+    certificates: DevCertificates,
+    address: SocketAddr,
+    _folder: tempfile::TempDir,
+}
+
+/// Counts what it is asked for, and answers a reload with what the test says.
+pub(super) struct FakeProcess {
+    pub(super) performed: AtomicUsize,
+    pub(super) answer: Mutex<Result<Vec<Change>, Vec<String>>>,
+}
+
+impl Process for FakeProcess {
+    fn perform_effects(&self) {
+        self.performed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn reload(&self) -> Result<Vec<Change>, Vec<String>> {
+        self.answer.lock().clone()
+    }
+}
+
+impl Fixture {
+    /// With identities for certificates.
+    pub(super) fn start() -> Self {
+        let identity = |stem: &str, role: &str| {
+            format!("[[listen.internal.identity]]\nsan = \"{stem}.maitred.internal\"\n{role}\n")
+        };
+        let identities = [
+            identity("operator", "role = \"operator\""),
+            identity("viewer", "role = \"viewer\""),
+            identity("ua1", "role = \"server\"\nserver = \"ua1\""),
+        ];
+        Self::with(&identities.concat())
+    }
+
+    /// With more text in the configuration.
+    pub(super) fn with(more: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let names = DevNames { operator: "operator.maitred.internal".to_owned(), ..DevNames::default() };
+        let certificates = DevCertificates::create(&folder.path().join("certs"), &names).unwrap();
+        for stem in ["viewer", "ua1", "stranger"] {
+            let name = format!("{stem}.maitred.internal");
+            certificates.authority.issue(&[name], Usage::Client).unwrap().write(&certificates.folder, stem).unwrap();
+        }
+        let two = ["operator.maitred.internal", "viewer.maitred.internal"];
+        certificates.authority.issue(&two, Usage::Client).unwrap().write(&certificates.folder, "both").unwrap();
+        write_tokens(&certificates.path("internal.tokens"), &TOKENS);
+        let file = folder.path().join("maitred.toml");
+        fs::write(&file, text(&certificates.folder, more)).unwrap();
+        let loaded = load(&file, Vec::new()).unwrap_or_else(|faults| panic!("{faults:?}"));
+        let config = loaded.config;
+
+        let clock = Arc::new(Clock::new(None));
+        let director = Director::new(config.settings.clone(), TableOptions::default(), clock.now()).unwrap();
+        let seals = Arc::new(Seals::new(Keyring::ephemeral().unwrap()));
+        let edge = Arc::new(Edge::new(Arc::new(director), Arc::clone(&clock), seals, &config));
+        let listen = config.listen.internal.clone().unwrap();
+        let tls = ReloadableServer::internal(&listen.tls.cert, &listen.tls.key, listen.client_ca.as_deref()).unwrap();
+        let process = FakeProcess { performed: AtomicUsize::new(0), answer: Mutex::new(Ok(Vec::new())) };
+        let process = Arc::new(process);
+        let internal = Arc::new(Internal::new(InternalParts {
+            edge,
+            vitals: Arc::new(Vitals::new(clock.now().time, None, vec![("internal", tls.clone())])),
+            metrics: Metrics::new(),
+            process: Arc::clone(&process) as Arc<dyn Process>,
+            config: Arc::new(config.clone()),
+            access: Access::load(&listen).unwrap(),
+            seed: 1,
+        }));
+        let socket = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = socket.local_addr().unwrap();
+        let (shared, options) =
+            (Arc::clone(&internal), ListenerOptions { workers: 1, limits: config.limits, tls: Some(tls.config()) });
+        // Lives as long as the test process.
+        std::thread::spawn(move || {
+            actix_rt::System::new().block_on(async { serve(shared, socket, options).unwrap().await })
+        });
+        Self { internal, process, config, certificates, address, _folder: folder }
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.certificates.path(name)
+    }
+
+    pub(super) fn director(&self) -> &Director {
+        &self.internal.edge.director
+    }
+
+    /// Places a session and returns its seat.
+    pub(super) fn seat(&self, key: &str) -> Seat {
+        let pool = PoolName::parse("ua").unwrap();
+        let digits = key.bytes().fold(0_u128, |all, byte| all << 8 | u128::from(byte));
+        let request = StartRequest {
+            pool: &pool,
+            key: RequestKey::Given(Key::parse(key).unwrap()),
+            shown: None,
+            labels: &[],
+            avoid: None,
+            session: SessionId(digits.to_be_bytes()),
+        };
+        self.director().start(&request, self.internal.edge.clock.now()).unwrap()
+    }
+
+    pub(super) fn look(&self, server: &str, good: bool) {
+        let failure = Failure { kind: FailureKind::Refused, check: None, detail: "connection refused".to_owned() };
+        let outcome = if good { Outcome::Good(Report::default()) } else { Outcome::Bad(failure) };
+        let look = Look { took: Duration::from_millis(1), outcome };
+        self.director().handle_look(&ServerName::parse(server).unwrap(), &look, self.internal.edge.clock.now());
+    }
+
+    pub(super) fn get(&self, path: &str) -> Answer {
+        self.ask(OPERATOR, "GET", path, &[], "")
+    }
+
+    pub(super) fn order(&self, method: &str, path: &str, body: &str) -> Answer {
+        self.ask(OPERATOR, method, path, &[("Content-Type", "application/json")], body)
+    }
+
+    /// One request on a connection of its own.
+    pub(super) fn ask(&self, who: As, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
+        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+            request.push_str("Host: localhost:9443\r\n");
+        }
+        if let As::Token(token) = who {
+            request.push_str(&format!("Authorization: Bearer {token}\r\n"));
+        }
+        for (name, value) in headers {
+            request.push_str(&format!("{name}: {value}\r\n"));
+        }
+        request.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
+        let mut connection = self.connect(who);
+        connection.write_all(request.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        // The answer is complete where the server closes, with or without a TLS close.
+        let _ = connection.read_to_end(&mut answer);
+        Answer::parse(&answer)
+    }
+
+    fn connect(&self, who: As) -> StreamOwned<ClientConnection, TcpStream> {
+        let identity = match who {
+            As::Certificate(stem) => {
+                Some(Identity::load(&self.path(&format!("{stem}.pem")), &self.path(&format!("{stem}.key"))).unwrap())
+            }
+            As::Nobody | As::Token(_) => None,
+        };
+        let roots = load_roots(&self.path("ca.pem")).unwrap();
+        let config = client_config(roots, identity.as_ref(), &[b"http/1.1"]).unwrap();
+        let session = ClientConnection::new(Arc::new(config), TlsName::try_from("localhost").unwrap()).unwrap();
+        let socket = TcpStream::connect(self.address).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        StreamOwned::new(session, socket)
+    }
+}
+
+/// Writes a token file.
+pub(super) fn write_tokens(path: &Path, tokens: &[(&str, &str)]) {
+    let line = |(role, token): &(&str, &str)| {
+        let hash = ring::digest::digest(&ring::digest::SHA256, token.as_bytes());
+        let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{} {role} {hash}\n", role.split(':').next().unwrap())
+    };
+    write_secret(path, &tokens.iter().map(line).collect::<String>()).unwrap();
+}
+
+fn text(certs: &Path, more: &str) -> String {
+    let certs = certs.display();
+    format!(
+        r#"
+[director]
+name = "east-1"
+datacenter = "east"
+[listen.public]
+tls = {{ cert = "{certs}/public.pem", key = "{certs}/public.key" }}
+[listen.internal]
+tls = {{ cert = "{certs}/internal.pem", key = "{certs}/internal.key", client_ca = "{certs}/ca.pem" }}
+token_file = "{certs}/internal.tokens"
+{more}
+[affinity]
+key_file = "{certs}/affinity.keys"
+[limits]
+body = "4KiB"
+[[peer]]
+name = "west-1"
+datacenter = "west"
+url = "https://10.2.0.11:7443"
+[[pool]]
+name = "ua"
+route = [{{ path = "/" }}]
+key = ["query:agent"]
+datacenters = ["east", "west"]
+[pool.health]
+probe = "https"
+path = "/ua/health"
+fall = 1
+suspect_above = "100%"
+[[pool.server]]
+name = "ua1"
+datacenter = "east"
+url = "https://ua1-east.example.com"
+[[pool.server]]
+name = "ua2"
+datacenter = "east"
+url = "https://ua2-east.example.com"
+[[pool.server]]
+name = "ua9"
+datacenter = "west"
+url = "https://ua9-west.example.com"
+"#
+    )
+}
+
+/// An answer, taken apart.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    headers: Vec<(String, String)>,
+    pub(super) body: String,
+}
+
+impl Answer {
+    fn parse(bytes: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(bytes);
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text:?}"));
+        let mut lines = head.split("\r\n");
+        let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).unwrap();
+        let pair =
+            |line: &str| line.split_once(": ").map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()));
+        Self { status, headers: lines.filter_map(pair).collect(), body: body.to_owned() }
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// Status and code of a problem.
+    pub(super) fn problem(&self) -> (u16, u64) {
+        let body = self.json();
+        assert_eq!(body["status"], self.status, "{self:?}");
+        (self.status, body["code"].as_u64().unwrap())
+    }
+
+    /// The JSON of a success.
+    pub(super) fn ok(&self) -> Value {
+        assert_eq!(self.status, 200, "{self:?}");
+        self.json()
+    }
+}

@@ -1,0 +1,6 @@
+//! The internal listener as it really stands, over TLS, with real certificates and tokens and a real director.
+
+mod doors;
+mod fixture;
+mod orders;
+mod reads;

@@ -1,0 +1,254 @@
+//! What operators order: before and after, previews that change nothing, fences, and the line that is left.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use actix_http::test::TestRequest;
+use maitred_core::entry::Life;
+use maitred_core::ids::ServerName;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+
+use super::fixture::{As, Fixture, OPERATOR};
+use crate::config::Change;
+use crate::http::internal::answer;
+
+fn state(house: &Fixture, server: &str) -> String {
+    let view = house.director().view();
+    let (_, server) = view.server(&ServerName::parse(server).unwrap()).unwrap();
+    server.standing.input.as_str().to_owned()
+}
+
+#[test]
+fn a_drain_is_seen_by_the_director_and_a_repeated_one_changes_nothing() {
+    let house = Fixture::start();
+    house.look("ua1", true);
+    house.look("ua2", true);
+    let drain = r#"{"state": "drain", "reason": "kernel"}"#;
+    let first = house.order("PUT", "/v1/servers/ua1/state", drain).ok();
+    assert_eq!((&first["before"]["state"], &first["after"]["state"]), (&"ready".into(), &"drain".into()));
+    assert_eq!((&first["changed"], &first["preview"]), (&true.into(), &false.into()));
+    assert_eq!(state(&house, "ua1"), "drain");
+    assert_eq!(house.process.performed.load(Ordering::Relaxed), 1, "the process is told to act on it");
+    for number in 0..20 {
+        assert_eq!(house.seat(&number.to_string()).server.name.as_str(), "ua2");
+    }
+    let again = house.order("PUT", "/v1/servers/ua1/state", drain).ok();
+    assert_eq!((&again["changed"], &again["before"]), (&false.into(), &again["after"]));
+    let back = house.order("PUT", "/v1/servers/ua1/state", r#"{"state": "ready"}"#).ok();
+    assert_eq!((&back["before"]["reason"], &back["after"]["state"]), (&"kernel".into(), &"ready".into()));
+    assert_eq!(state(&house, "ua1"), "up");
+}
+
+#[test]
+fn a_preview_tells_and_changes_nothing() {
+    let house = Fixture::start();
+    house.look("ua1", true);
+    house.look("ua9", true);
+    let seat = house.seat("1001");
+    let server = seat.server.name.clone();
+    let told = house.order("PUT", &format!("/v1/servers/{server}/state?preview=true"), r#"{"state": "maint"}"#).ok();
+    assert_eq!((&told["preview"], &told["changed"]), (&true.into(), &true.into()));
+    assert_eq!(told["effect"]["sessions"], 1);
+    assert!(told["effect"]["summary"].as_str().unwrap().starts_with("would strand 1 sessions"));
+    let session = json!({ "session": seat.session().to_string(), "generation": 1 }).to_string();
+    house.order("POST", "/v1/sessions/ua/1001/end?preview=true", &session).ok();
+    house.order("PUT", "/v1/sessions/ua/1001/server?preview=true", r#"{"server": "ua9"}"#).ok();
+    house.order("PUT", "/v1/pools/ua/active?preview=true", r#"{"datacenter": "west"}"#).ok();
+    house.order("POST", "/v1/config/reload?preview=true", "").ok();
+    assert_eq!(state(&house, server.as_str()), "up");
+    let now = house.internal.edge.clock.now();
+    let found = house.director().find(&seat.entry.pool, &seat.entry.key, None, now).unwrap();
+    assert_eq!((found.life, found.server), (Life::Live, server));
+    assert_eq!(house.get("/v1/pools/ua/active").ok()["order"], "auto");
+    assert_eq!(house.process.performed.load(Ordering::Relaxed), 0);
+    assert_eq!(house.order("PUT", "/v1/servers/ua1/state?preview=1", r#"{"state": "maint"}"#).problem(), (400, 1000));
+}
+
+#[test]
+fn an_end_names_the_seat_that_it_means() {
+    let house = Fixture::start();
+    house.look("ua1", true);
+    house.look("ua2", true);
+    let seat = house.seat("1001");
+    let to = if seat.server.name.as_str() == "ua1" { "ua2" } else { "ua1" };
+    let moved =
+        house.order("PUT", "/v1/sessions/ua/1001/server", &json!({ "server": to, "reason": "slow" }).to_string());
+    let moved = moved.ok();
+    assert_eq!(moved["before"]["server"], seat.server.name.as_str());
+    assert_eq!((&moved["after"]["server"], &moved["after"]["generation"]), (&to.into(), &2.into()));
+    let end = |generation: u32| json!({ "session": seat.session().to_string(), "generation": generation }).to_string();
+    let stale = house.order("POST", "/v1/sessions/ua/1001/end", &end(1));
+    assert_eq!(stale.problem(), (409, 1003));
+    assert_eq!(stale.json()["current"]["generation"], 2);
+    assert_eq!(stale.json()["current"]["server"], to);
+    let ended = house.order("POST", "/v1/sessions/ua/1001/end", &end(2)).ok();
+    assert_eq!((&ended["before"]["state"], &ended["after"]["state"]), (&"seated".into(), &"ended".into()));
+    assert_eq!(ended["after"]["ended_by"], "operator");
+    let again = house.order("POST", "/v1/sessions/ua/1001/end", &end(2)).ok();
+    assert_eq!(again["changed"], false, "a repeated end is a success");
+    assert_eq!(house.order("POST", "/v1/sessions/ua/nobody/end", &end(1)).problem(), (404, 1007));
+    assert_eq!(house.order("PUT", "/v1/sessions/ua/1001/server", r#"{"server": "ua1"}"#).problem(), (404, 1007));
+}
+
+#[test]
+fn a_session_moves_only_to_a_usable_server_of_its_pool() {
+    let house = Fixture::start();
+    house.look("ua1", true);
+    house.seat("1001");
+    house.look("ua2", false);
+    let to = |server: &str| house.order("PUT", "/v1/sessions/ua/1001/server", &json!({ "server": server }).to_string());
+    let down = to("ua2");
+    assert_eq!(down.problem(), (503, 2001));
+    assert_eq!(down.json()["blocked"]["down"], 1);
+    assert_eq!(to("ua7").problem(), (400, 1000));
+    assert_eq!(to("ua1").ok()["changed"], false);
+}
+
+#[test]
+fn the_role_follows_an_order_until_it_is_taken_back() {
+    let house = Fixture::start();
+    house.look("ua1", true);
+    house.look("ua9", true);
+    let west = house.order("PUT", "/v1/pools/ua/active", r#"{"datacenter": "west"}"#).ok();
+    assert_eq!((&west["before"]["active"], &west["after"]["active"]), (&"east".into(), &"west".into()));
+    assert_eq!(house.seat("1001").server.name.as_str(), "ua9");
+    assert_eq!(house.order("PUT", "/v1/pools/ua/active", r#"{"datacenter": "west"}"#).ok()["changed"], false);
+    let auto = house.order("PUT", "/v1/pools/ua/active", r#"{"datacenter": "auto"}"#).ok();
+    assert_eq!((&auto["before"]["order"], &auto["after"]["order"]), (&"west".into(), &"auto".into()));
+    assert_eq!(house.order("PUT", "/v1/pools/ua/active", r#"{"datacenter": "north"}"#).problem(), (400, 1000));
+    assert_eq!(house.order("PUT", "/v1/pools/nix/active", r#"{"datacenter": "west"}"#).problem(), (404, 1007));
+}
+
+#[test]
+fn a_reload_tells_what_changed_or_every_mistake() {
+    let house = Fixture::start();
+    let change = Change {
+        key: "pool.ua.server.ua1.weight".to_owned(),
+        before: Some("100".to_owned()),
+        after: Some("7".to_owned()),
+        needs_restart: false,
+    };
+    *house.process.answer.lock() = Ok(vec![change]);
+    let taken = house.ask(OPERATOR, "POST", "/v1/config/reload", &[], "").ok();
+    assert_eq!(taken["changed"], true);
+    assert_eq!(taken["effect"]["changes"][0]["key"], "pool.ua.server.ua1.weight");
+    *house.process.answer.lock() = Err(vec!["a.toml:3: pool.name: is missing".to_owned(), "a.toml:9: x: y".to_owned()]);
+    let refused = house.order("POST", "/v1/config/reload", "{}");
+    assert_eq!(refused.problem(), (400, 1000));
+    assert_eq!(refused.json()["faults"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn bad_bodies_are_refused_by_name() {
+    let house = Fixture::start();
+    let put = |body: &str| house.order("PUT", "/v1/servers/ua1/state", body);
+    for (body, attribute) in [
+        ("{}", "state"),
+        (r#"{"state": "off"}"#, "state"),
+        (r#"{"state": 1}"#, "state"),
+        (r#"{"state": "drain", "until": "x"}"#, "until"),
+        (r#"{"state": "drain", "state": "maint"}"#, "state"),
+        (r#"{"state": "drain", "deadline": "soon"}"#, "deadline"),
+        (r#"{"state": "ready", "deadline": "5m"}"#, "deadline"),
+        (r#"{"state": "drain", "reason": "a\nb"}"#, "reason"),
+        ("{\"state\"", "body"),
+        ("[]", "body"),
+        ("", "body"),
+    ] {
+        let answer = put(body);
+        assert_eq!(answer.problem(), (400, 1000), "{body}");
+        assert_eq!(answer.json()["attribute"], attribute, "{body}");
+    }
+    assert_eq!(put(&format!("{{\"state\": {}{}}}", "[".repeat(50), "]".repeat(50))).problem(), (400, 1000));
+    assert_eq!(put(&format!("{{\"state\": \"{}\"}}", "x".repeat(5000))).problem(), (413, 1004));
+    let body = r#"{"state": "drain"}"#;
+    for headers in [
+        vec![],
+        vec![("Content-Type", "text/plain")],
+        vec![("Content-Type", "application/x-www-form-urlencoded")],
+        vec![("Content-Type", "application/json"), ("Content-Encoding", "gzip")],
+    ] {
+        let answer = house.ask(OPERATOR, "PUT", "/v1/servers/ua1/state", &headers, body);
+        assert_eq!(answer.problem(), (415, 1004), "{headers:?}");
+    }
+    assert_eq!(put(r#"{"state": "drain", "reason": null}"#).status, 200);
+    assert_eq!(house.order("PUT", "/v1/servers/nix/state", body).problem(), (404, 1007));
+    assert_eq!(state(&house, "ua2"), "unconfirmed");
+}
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn each_order_leaves_one_line_that_says_who_and_names_no_agent() {
+    let house = Fixture::start();
+    house.look("ua1", true);
+    let seat = house.seat("agent-1001");
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).finish();
+    let orders = [
+        ("/v1/servers/ua1/state", "PUT", r#"{"state": "drain", "reason": "kernel"}"#.to_owned()),
+        ("/v1/servers/ua1/state?preview=true", "PUT", r#"{"state": "maint"}"#.to_owned()),
+        ("/v1/servers/ua1/state", "PUT", r#"{"state": "off"}"#.to_owned()),
+        (
+            "/v1/sessions/ua/agent-1001/end",
+            "POST",
+            json!({ "session": seat.session().to_string(), "generation": 1 }).to_string(),
+        ),
+    ];
+    // On this thread, so that its lines can be caught.
+    tracing::subscriber::with_default(subscriber, || {
+        actix_rt::System::new().block_on(async {
+            for (path, method, body) in &orders {
+                let request = TestRequest::with_uri(path)
+                    .method(method.parse().unwrap())
+                    .insert_header(("Host", "localhost"))
+                    .insert_header(("Authorization", "Bearer token-of-ops"))
+                    .insert_header(("Content-Type", "application/json"))
+                    .insert_header(("X-Request-Id", "req-7"))
+                    .set_payload(body.clone())
+                    .finish();
+                answer(&house.internal, request).await;
+            }
+        });
+    });
+    let text = String::from_utf8(lines.0.lock().clone()).unwrap();
+    assert!(!text.contains("agent-1001") && !text.contains("token-of-ops"), "{text}");
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |name: &str| -> Vec<String> {
+        lines.iter().map(|line| line[name].as_str().unwrap_or_default().to_owned()).collect()
+    };
+    assert_eq!(of("target"), ["maitred::audit"; 3], "a preview is no order: {text}");
+    assert_eq!(of("order"), ["server_state", "server_state", "end_session"]);
+    assert_eq!(of("outcome"), ["changed", "refused", "changed"]);
+    assert_eq!(of("who"), ["operator"; 3]);
+    assert_eq!(of("by"), ["token"; 3]);
+    assert_eq!(of("request_id"), ["req-7"; 3]);
+    assert!(of("before")[0].contains("ready") && of("after")[0].contains("kernel"), "{text}");
+    assert_eq!(of("key")[2].len(), 16, "{text}");
+}
+
+#[test]
+fn an_order_of_a_viewer_is_none() {
+    let house = Fixture::start();
+    let json = [("Content-Type", "application/json")];
+    for who in [As::Token("token-of-view"), As::Token("token-of-ua1"), As::Certificate("viewer")] {
+        let answer = house.ask(who, "PUT", "/v1/servers/ua1/state", &json, r#"{"state": "maint"}"#);
+        assert_eq!(answer.problem(), (403, 1006), "{who:?}");
+    }
+    assert_eq!(state(&house, "ua1"), "unconfirmed");
+}
