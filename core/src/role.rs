@@ -1,17 +1,26 @@
 //! Which datacenter is active for a pool.
 //!
 //! Owns the delay before the role leaves, the hold-down before it returns, the epoch and the operator's order. Knows nothing of
-//! servers, votes or links: it is told per datacenter whether it serves. R13: the same evidence gives the same role everywhere.
+//! servers, votes or links: it is told per datacenter whether it serves, and what the other directors hold.
+//!
+//! R13: the same evidence gives the same role everywhere. What two directors can differ in is the past, and only one question
+//! settles it: did the preferred site serve without a break since before the other began? Both answer it from the same two
+//! numbers. Only a failover that somebody witnessed (a fresh vote from that site, or an answer from its servers) counts as one;
+//! a site that serves because nothing is heard from the other raises nothing.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::clock::Mono;
 use crate::ids::DatacenterName;
-use crate::settings::{Failback, FailoverSettings};
+use crate::settings::{Failback, FailoverSettings, Isolated};
 
 /// Failovers are counted over this window for the growing hold-down.
 const FAILOVERS_COUNT_FOR: Duration = Duration::from_hours(1);
+/// More failovers in an hour than these are no news.
+const FAILOVERS_MAX: u32 = 32;
+/// An epoch that is further ahead is poisoned.
+const EPOCH_AHEAD_MAX: u64 = 1_000_000;
 /// The hold-down never grows above this.
 const FAILBACK_MAX: Duration = Duration::from_hours(1);
 
@@ -45,8 +54,43 @@ pub struct Role {
     active: usize,
     epoch: u64,
     order: Option<DatacenterName>,
+    /// Since when the active one is active; `None` when that is only supposed.
+    began: Option<Since>,
     failovers: VecDeque<Mono>,
+    /// The highest count of failovers that others know of.
+    heard_failovers: u32,
+    claims: Vec<Claim>,
+    /// When the active one was last left because it failed: starts are paced from then on.
+    left: Option<Mono>,
+    /// It fails, nobody has witnessed it, and the configuration says to wait.
+    held: bool,
     seen_any: bool,
+}
+
+/// A moment that may lie before this director started.
+#[derive(Debug, Clone, Copy)]
+struct Since {
+    at: Mono,
+    before: Duration,
+}
+
+impl Since {
+    fn age(self, now: Mono) -> Duration {
+        now.since(self.at) + self.before
+    }
+}
+
+/// What another director holds about the role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The datacenter that it holds to be active.
+    pub active: DatacenterName,
+    /// Since how long; zero when it only supposes so.
+    pub began: Duration,
+    /// Its epoch.
+    pub epoch: u64,
+    /// Failovers in the last hour, as it knows.
+    pub failovers: u32,
 }
 
 #[derive(Debug, Clone)]
@@ -57,6 +101,20 @@ struct Site {
     since: Mono,
     /// The last moment that it was known, or supposed, to serve.
     last_served: Mono,
+    /// Since how long it serves without a break, in the words of its own directors, and when they were heard.
+    claimed: Option<Since>,
+}
+
+impl Site {
+    fn new(datacenter: DatacenterName, now: Mono) -> Self {
+        Self { datacenter, service: Service::Unknown, since: now, last_served: now, claimed: None }
+    }
+
+    /// Since how long it serves without a break; its own directors know best.
+    fn serves_for(&self, now: Mono) -> Option<Duration> {
+        (self.service == Service::Serves)
+            .then(|| self.claimed.map_or_else(|| now.since(self.since), |claimed| claimed.age(now)))
+    }
 }
 
 /// The role moved.
@@ -81,6 +139,10 @@ pub enum RoleCause {
     Failback,
     /// An operator said so.
     Order,
+    /// Nothing is heard from the active datacenter and nobody has seen it fail: this one serves whoever reaches it.
+    Isolated,
+    /// Other directors have held so, and for longer than the active one served.
+    Agreed,
     /// The configuration no longer names the active one.
     Configuration,
 }
@@ -93,6 +155,8 @@ impl RoleCause {
             Self::Failover => "failover",
             Self::Failback => "failback",
             Self::Order => "order",
+            Self::Isolated => "isolated",
+            Self::Agreed => "agreed",
             Self::Configuration => "configuration",
         }
     }
@@ -102,14 +166,23 @@ impl Role {
     /// A role before any evidence: the last known active datacenter, else the first in order (`rules.md`, Words).
     #[must_use]
     pub fn new(datacenters: &[DatacenterName], last: Option<(&DatacenterName, u64)>, now: Mono) -> Self {
-        let sites = datacenters
-            .iter()
-            .map(|name| Site { datacenter: name.clone(), service: Service::Unknown, since: now, last_served: now })
-            .collect();
+        let sites = datacenters.iter().map(|name| Site::new(name.clone(), now)).collect();
         let (active, epoch) = last
             .and_then(|(name, epoch)| datacenters.iter().position(|d| d == name).map(|at| (at, epoch)))
             .unwrap_or((0, last.map_or(0, |(_, epoch)| epoch)));
-        Self { sites, active, epoch, order: None, failovers: VecDeque::new(), seen_any: false }
+        Self {
+            sites,
+            active,
+            epoch,
+            order: None,
+            began: None,
+            failovers: VecDeque::new(),
+            heard_failovers: 0,
+            claims: Vec::new(),
+            left: None,
+            held: false,
+            seen_any: false,
+        }
     }
 
     /// The active datacenter, if any is configured.
@@ -147,14 +220,57 @@ impl Role {
         }
     }
 
-    /// Takes the last known role back, before any evidence of this run.
-    pub fn restore(&mut self, active: &DatacenterName, epoch: u64) {
+    /// Takes the last known role back, before any evidence of this run; `age` is how long ago it began.
+    pub fn restore(&mut self, active: &DatacenterName, epoch: u64, age: Duration, now: Mono) {
         self.epoch = self.epoch.max(epoch);
         if !self.seen_any
             && let Some(at) = self.sites.iter().position(|site| site.datacenter == *active)
         {
             self.active = at;
+            self.began = Some(Since { at: now, before: age });
         }
+    }
+
+    /// What the other directors hold now, stale words left out by the caller; replaces what they held before.
+    pub fn hear(&mut self, claims: Vec<Claim>) {
+        let highest = claims.iter().map(|claim| claim.epoch).max().unwrap_or(0);
+        // R13: it counts changes and picks no winner. A poisoned one is not believed.
+        if highest <= self.epoch.saturating_add(EPOCH_AHEAD_MAX) {
+            self.epoch = self.epoch.max(highest);
+        }
+        self.heard_failovers = claims.iter().map(|claim| claim.failovers.min(FAILOVERS_MAX)).max().unwrap_or(0);
+        self.claims = claims;
+    }
+
+    /// Since how long a datacenter serves in the words of its own directors; `None` when there is no fresh one.
+    pub fn set_claimed(&mut self, datacenter: &DatacenterName, serves_for: Option<Duration>, now: Mono) {
+        if let Some(site) = self.sites.iter_mut().find(|site| site.datacenter == *datacenter) {
+            site.claimed = serves_for.map(|before| Since { at: now, before });
+        }
+    }
+
+    /// Since how long the active one is active; `None` when that is only supposed.
+    #[must_use]
+    pub fn began(&self, now: Mono) -> Option<Duration> {
+        self.began.map(|began| began.age(now))
+    }
+
+    /// Failovers of the last hour, this director's or others' count, whichever is higher.
+    #[must_use]
+    pub fn failovers(&self) -> u32 {
+        u32::try_from(self.failovers.len()).unwrap_or(u32::MAX).max(self.heard_failovers)
+    }
+
+    /// When the role last left a datacenter that failed.
+    #[must_use]
+    pub fn left(&self) -> Option<Mono> {
+        self.left
+    }
+
+    /// The active one is not heard of, and the configuration says to wait for an operator.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.held
     }
 
     /// Takes an operator's order; `None` is automatic again.
@@ -168,12 +284,8 @@ impl Role {
         self.sites = datacenters
             .iter()
             .map(|name| {
-                self.sites.iter().find(|site| site.datacenter == *name).cloned().unwrap_or_else(|| Site {
-                    datacenter: name.clone(),
-                    service: Service::Unknown,
-                    since: now,
-                    last_served: now,
-                })
+                let known = self.sites.iter().find(|site| site.datacenter == *name).cloned();
+                known.unwrap_or_else(|| Site::new(name.clone(), now))
             })
             .collect();
         let kept = from.as_ref().and_then(|name| datacenters.iter().position(|d| d == name));
@@ -187,35 +299,57 @@ impl Role {
         }
     }
 
-    /// Moves the role if the evidence and the time say so.
-    pub fn evaluate(&mut self, failover: &FailoverSettings, now: Mono) -> Option<RoleChange> {
+    /// Moves the role if the evidence and the time say so. `witnessed` says whether there is fresh word that the active one
+    /// fails: a vote from its own site, or an answer of one of its servers.
+    pub fn evaluate(&mut self, failover: &FailoverSettings, witnessed: bool, now: Mono) -> Option<RoleChange> {
         let any_serves = self.sites.iter().any(|site| site.service == Service::Serves);
         let starting = !self.seen_any;
         self.seen_any |= any_serves;
         while self.failovers.front().is_some_and(|at| now.since(*at) > FAILOVERS_COUNT_FOR) {
             self.failovers.pop_front();
         }
-        let (target, cause) = self.target(failover, now)?;
+        self.held = false;
+        let (target, mut cause) = self.target(failover, now)?;
+        if cause == RoleCause::Failover && !witnessed {
+            if failover.isolated == Isolated::Hold {
+                self.held = true;
+                return None;
+            }
+            cause = RoleCause::Isolated;
+        }
         let from = self.active()?.clone();
         // Start-up counts none (R13): a director that comes up while the first site is down has seen no failover.
         if cause == RoleCause::Failover && !starting {
             self.failovers.push_back(now);
         }
+        if matches!(cause, RoleCause::Failover | RoleCause::Isolated) {
+            self.left = Some(now);
+        }
         self.active = target;
-        self.epoch += 1;
         let to = self.active()?.clone();
+        match cause {
+            RoleCause::Isolated => self.began = Some(Since { at: now, before: Duration::ZERO }),
+            RoleCause::Agreed => {
+                let oldest = self.claims.iter().filter(|claim| claim.active == to).map(|claim| claim.began).max();
+                self.began = oldest.map(|before| Since { at: now, before });
+            }
+            RoleCause::Failover | RoleCause::Failback | RoleCause::Order | RoleCause::Configuration => {
+                self.epoch += 1;
+                self.began = Some(Since { at: now, before: Duration::ZERO });
+            }
+        }
         Some(RoleChange { from, to, epoch: self.epoch, cause })
     }
 
     /// When [`Self::evaluate`] may answer differently without new evidence.
     #[must_use]
-    pub fn next_deadline(&self, failover: &FailoverSettings) -> Option<Mono> {
+    pub fn next_deadline(&self, failover: &FailoverSettings, now: Mono) -> Option<Mono> {
         let active = self.sites.get(self.active)?;
         let leave = (active.service == Service::Fails).then(|| active.last_served + failover.after);
         let back = self.preferred().filter(|at| *at != self.active).and_then(|at| {
-            let site = &self.sites[at];
             let delay = self.failback_after(failover)?;
-            (site.service == Service::Serves).then(|| site.since + delay)
+            let served = self.sites[at].serves_for(now)?;
+            Some(now + delay.saturating_sub(served))
         });
         match (leave, back) {
             (Some(a), Some(b)) => Some(a.min(b)),
@@ -237,11 +371,35 @@ impl Role {
             let next = self.ladder().find(|at| self.sites[*at].service == Service::Serves);
             return next.filter(|at| !patient && *at != self.active).map(|at| (at, RoleCause::Failover));
         }
+        if let Some(agreed) = self.agreed(failover, now) {
+            return Some((agreed, RoleCause::Agreed));
+        }
         let preferred = self.preferred().filter(|at| *at != self.active)?;
-        let site = &self.sites[preferred];
-        let stable = site.service == Service::Serves
-            && self.failback_after(failover).is_some_and(|delay| now.since(site.since) >= delay);
-        stable.then_some((preferred, RoleCause::Failback))
+        self.is_stable(preferred, failover, now).then_some((preferred, RoleCause::Failback))
+    }
+
+    /// Whether a site has served long enough to get the role back.
+    fn is_stable(&self, site: usize, failover: &FailoverSettings, now: Mono) -> bool {
+        let served = self.sites[site].serves_for(now);
+        served.zip(self.failback_after(failover)).is_some_and(|(served, delay)| served >= delay)
+    }
+
+    /// Another site than the own one that others hold to be active, and rightly so.
+    fn agreed(&self, failover: &FailoverSettings, now: Mono) -> Option<usize> {
+        let order: Vec<usize> = self.ladder().collect();
+        let place = |site: usize| order.iter().position(|at| *at == site).unwrap_or(usize::MAX);
+        let began = self.began(now).unwrap_or(Duration::ZERO);
+        order.iter().copied().filter(|at| *at != self.active && self.sites[*at].service == Service::Serves).find(|at| {
+            let claims = || self.claims.iter().filter(|claim| claim.active == self.sites[*at].datacenter);
+            let Some(claimed) = claims().map(|claim| claim.began).max() else { return false };
+            if place(*at) < place(self.active) {
+                // The preferred one keeps it when it served without a break since before the other began (R13).
+                self.sites[*at].serves_for(now).is_some_and(|served| served >= began)
+            } else {
+                let kept = self.sites[self.active].serves_for(now).is_none_or(|served| served >= claimed);
+                !kept && !self.is_stable(self.active, failover, now)
+            }
+        })
     }
 
     /// The ordered site first, then the order of the configuration.
@@ -257,7 +415,7 @@ impl Role {
     /// The hold-down: failback × 2^(n-1) for n failovers in the last hour, at most 1 h (R13); `None` waits for an operator.
     fn failback_after(&self, failover: &FailoverSettings) -> Option<Duration> {
         let Failback::After(base) = failover.failback else { return None };
-        let doublings = u32::try_from(self.failovers.len().saturating_sub(1)).unwrap_or(u32::MAX).min(16);
+        let doublings = self.failovers().saturating_sub(1).min(16);
         Some(base.saturating_mul(1 << doublings).min(FAILBACK_MAX.max(base)))
     }
 }
@@ -265,7 +423,7 @@ impl Role {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::{Isolated, MinUp, Overflow, Passive};
+    use crate::settings::{MinUp, Overflow, Passive};
 
     fn settings(failback: Failback) -> FailoverSettings {
         FailoverSettings {
@@ -297,7 +455,7 @@ mod tests {
         assert_eq!(role.active(), Some(&dc("east")));
         role.observe(&dc("west"), Service::Serves, at(1), at(1));
         assert_eq!(
-            role.evaluate(&settings(Failback::After(Duration::from_mins(5))), at(1000)),
+            role.evaluate(&settings(Failback::After(Duration::from_mins(5))), true, at(1000)),
             None,
             "unknown is not down"
         );
@@ -310,11 +468,11 @@ mod tests {
         role.observe(&dc("east"), Service::Serves, at(1), at(1));
         role.observe(&dc("west"), Service::Serves, at(1), at(1));
         role.observe(&dc("east"), Service::Fails, at(10), at(10));
-        assert_eq!(role.evaluate(&settings, at(24)), None);
-        assert_eq!(role.next_deadline(&settings), Some(at(25)));
-        let change = role.evaluate(&settings, at(25)).unwrap();
+        assert_eq!(role.evaluate(&settings, true, at(24)), None);
+        assert_eq!(role.next_deadline(&settings, at(24)), Some(at(25)));
+        let change = role.evaluate(&settings, true, at(25)).unwrap();
         assert_eq!((change.to, change.cause, change.epoch), (dc("west"), RoleCause::Failover, 1));
-        assert_eq!(role.evaluate(&settings, at(26)), None, "once");
+        assert_eq!(role.evaluate(&settings, true, at(26)), None, "once");
     }
 
     #[test]
@@ -324,7 +482,7 @@ mod tests {
         role.observe(&dc("west"), Service::Serves, at(0), at(0));
         for round in 0..100 {
             role.observe(&dc("east"), Service::Fails, at(round * 20), at(round * 20));
-            assert_eq!(role.evaluate(&settings, at(round * 20 + 14)), None);
+            assert_eq!(role.evaluate(&settings, true, at(round * 20 + 14)), None);
             role.observe(&dc("east"), Service::Serves, at(round * 20 + 14), at(round * 20 + 14));
         }
     }
@@ -339,7 +497,7 @@ mod tests {
             let service = if (second / 30) % 2 == 0 { Service::Serves } else { Service::Fails };
             let served = if service == Service::Serves { second } else { second / 30 * 30 };
             role.observe(&dc("east"), service, at(served), at(second));
-            failovers += usize::from(role.evaluate(&settings, at(second)).is_some());
+            failovers += usize::from(role.evaluate(&settings, true, at(second)).is_some());
         }
         assert_eq!(failovers, 1);
         assert_eq!(role.active(), Some(&dc("west")));
@@ -353,12 +511,12 @@ mod tests {
         role.observe(&dc("east"), Service::Serves, at(0), at(0));
         let mut clock = 10;
         for wait in [300, 600, 1200] {
-            role.evaluate(&settings, at(clock));
+            role.evaluate(&settings, true, at(clock));
             role.observe(&dc("east"), Service::Fails, at(clock), at(clock));
-            assert!(role.evaluate(&settings, at(clock + 15)).is_some());
+            assert!(role.evaluate(&settings, true, at(clock + 15)).is_some());
             role.observe(&dc("east"), Service::Serves, at(clock + 20), at(clock + 20));
-            assert_eq!(role.evaluate(&settings, at(clock + 20 + wait - 1)), None);
-            let change = role.evaluate(&settings, at(clock + 20 + wait)).unwrap();
+            assert_eq!(role.evaluate(&settings, true, at(clock + 20 + wait - 1)), None);
+            let change = role.evaluate(&settings, true, at(clock + 20 + wait)).unwrap();
             assert_eq!(change.cause, RoleCause::Failback);
             clock += 20 + wait;
         }
@@ -370,11 +528,11 @@ mod tests {
         let mut role = two();
         role.observe(&dc("west"), Service::Serves, at(0), at(0));
         role.observe(&dc("east"), Service::Fails, at(1), at(1));
-        assert!(role.evaluate(&settings, at(20)).is_some());
+        assert!(role.evaluate(&settings, true, at(20)).is_some());
         role.observe(&dc("east"), Service::Serves, at(21), at(21));
-        assert_eq!(role.evaluate(&settings, at(100_000)), None);
+        assert_eq!(role.evaluate(&settings, true, at(100_000)), None);
         role.set_order(Some(dc("east")));
-        assert_eq!(role.evaluate(&settings, at(100_001)).unwrap().cause, RoleCause::Order);
+        assert_eq!(role.evaluate(&settings, true, at(100_001)).unwrap().cause, RoleCause::Order);
     }
 
     #[test]
@@ -384,9 +542,9 @@ mod tests {
         role.observe(&dc("east"), Service::Serves, at(0), at(0));
         role.observe(&dc("west"), Service::Fails, at(0), at(0));
         role.set_order(Some(dc("west")));
-        assert_eq!(role.evaluate(&settings, at(1)), None);
+        assert_eq!(role.evaluate(&settings, true, at(1)), None);
         role.observe(&dc("west"), Service::Serves, at(2), at(2));
-        assert_eq!(role.evaluate(&settings, at(2)).unwrap().to, dc("west"));
+        assert_eq!(role.evaluate(&settings, true, at(2)).unwrap().to, dc("west"));
     }
 
     #[test]
@@ -395,7 +553,69 @@ mod tests {
         let mut role = two();
         role.observe(&dc("east"), Service::Fails, at(1), at(1));
         role.observe(&dc("west"), Service::Serves, at(1), at(1));
-        assert!(role.evaluate(&settings, at(20)).is_some_and(|c| c.to == dc("west")));
+        assert!(role.evaluate(&settings, true, at(20)).is_some_and(|c| c.to == dc("west")));
         assert!(role.failovers.is_empty() || role.failback_after(&settings) == Some(Duration::from_mins(5)));
+    }
+
+    fn claim(active: &str, began: u64) -> Claim {
+        Claim { active: dc(active), began: Duration::from_secs(began), epoch: 0, failovers: 0 }
+    }
+
+    #[test]
+    fn a_cut_of_any_length_raises_nothing_and_the_preferred_site_keeps_the_role_after_it() {
+        let settings = settings(Failback::After(Duration::from_mins(5)));
+        let mut role = two();
+        role.observe(&dc("west"), Service::Serves, at(0), at(0));
+        role.observe(&dc("east"), Service::Fails, at(100), at(100));
+        let change = role.evaluate(&settings, false, at(115)).unwrap();
+        assert_eq!((change.to, change.cause, change.epoch), (dc("west"), RoleCause::Isolated, 0));
+        // The heal: the east says that it served all the time.
+        role.observe(&dc("east"), Service::Serves, at(5000), at(5000));
+        role.hear(vec![claim("east", 0)]);
+        role.set_claimed(&dc("east"), Some(Duration::from_secs(5000)), at(5000));
+        let change = role.evaluate(&settings, true, at(5000)).unwrap();
+        assert_eq!((change.to, change.cause, change.epoch), (dc("east"), RoleCause::Agreed, 0));
+    }
+
+    #[test]
+    fn a_site_that_had_a_break_waits_for_its_failback_on_both_sides() {
+        let settings = settings(Failback::After(Duration::from_mins(5)));
+        let (mut east, mut west) = (two(), two());
+        west.observe(&dc("west"), Service::Serves, at(0), at(0));
+        west.observe(&dc("east"), Service::Fails, at(100), at(100));
+        assert!(west.evaluate(&settings, false, at(115)).is_some());
+        // A director of the east starts with its servers, 200 s after the west has begun.
+        for role in [&mut east, &mut west] {
+            role.observe(&dc("west"), Service::Serves, at(315), at(315));
+            role.observe(&dc("east"), Service::Serves, at(315), at(315));
+            role.set_claimed(&dc("east"), Some(Duration::from_secs(5)), at(315));
+        }
+        east.hear(vec![claim("west", 200)]);
+        west.hear(vec![claim("east", 0)]);
+        assert_eq!(east.evaluate(&settings, true, at(315)).unwrap().to, dc("west"));
+        assert_eq!(west.evaluate(&settings, true, at(315)), None);
+        assert_eq!(west.next_deadline(&settings, at(315)), Some(at(610)));
+        assert_eq!(west.evaluate(&settings, true, at(610)).unwrap().cause, RoleCause::Failback);
+    }
+
+    #[test]
+    fn hold_waits_for_an_operator_until_somebody_has_seen_it() {
+        let settings = FailoverSettings { isolated: Isolated::Hold, ..settings(Failback::Manual) };
+        let mut role = two();
+        role.observe(&dc("west"), Service::Serves, at(0), at(0));
+        role.observe(&dc("east"), Service::Fails, at(1), at(1));
+        assert_eq!(role.evaluate(&settings, false, at(1000)), None);
+        assert!(role.is_held());
+        assert!(role.evaluate(&settings, true, at(1001)).is_some());
+        assert!(!role.is_held());
+    }
+
+    #[test]
+    fn a_poisoned_epoch_is_not_believed() {
+        let mut role = two();
+        role.hear(vec![Claim { epoch: u64::MAX, ..claim("east", 0) }]);
+        assert_eq!(role.epoch(), 0);
+        role.hear(vec![Claim { epoch: 7, ..claim("east", 0) }]);
+        assert_eq!(role.epoch(), 7);
     }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::clock::Time;
+use crate::clock::{Mono, Time};
 use crate::health::{Standing, Tier};
 use crate::ids::{DatacenterName, Incarnation, IncarnationTag, LabelName, PoolName, ServerName};
 use crate::load::ServerLoad;
@@ -78,6 +78,12 @@ pub struct RoleView {
     pub epoch: u64,
     /// The operator's order in force.
     pub order: Option<DatacenterName>,
+    /// When the role last left a datacenter that failed: starts are paced for a while.
+    pub left: Option<Mono>,
+    /// Nothing is heard of the active datacenter, and the configuration says to wait for an operator.
+    pub held: bool,
+    /// Directors of this datacenter that are alive, this one included: they share the pace.
+    pub directors: u32,
 }
 
 impl View {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::counts::Counts;
+use super::hearsay::Hearsay;
 use super::picture;
 use super::{Director, orders};
 use crate::clock::{Mono, Now};
@@ -15,7 +16,7 @@ use crate::entry::{Entry, LastRole, OperatorWord, RoleOrder};
 use crate::event::{Effect, Event};
 use crate::health::{Change, Look, Outcome, ServerChange, State, Turn, Verdict, Watch};
 use crate::ids::{PoolName, ServerName};
-use crate::role::Role;
+use crate::role::{Role, Service};
 use crate::session::{Full, Names};
 use crate::settings::{DependencyEffect, Settings};
 use crate::view::View;
@@ -41,6 +42,10 @@ pub(super) struct Control {
     pub(super) orphans_due: BTreeMap<ServerName, Mono>,
     effects: VecDeque<Effect>,
     effects_dropped: u64,
+    /// When the roles were weighed last.
+    pub(super) weighed: Mono,
+    /// What the other directors say.
+    pub(super) hearsay: Hearsay,
 }
 
 /// Which register an entry is.
@@ -70,6 +75,8 @@ impl Control {
             orphans_due: BTreeMap::new(),
             effects: VecDeque::new(),
             effects_dropped: 0,
+            weighed: now.mono,
+            hearsay: Hearsay::default(),
         };
         control.view = Arc::new(picture::build(&control, names, counts, None)?);
         Ok(control)
@@ -116,7 +123,7 @@ impl Control {
     fn absorb_one(&mut self, pool: &PoolName, server: ServerName, change: ServerChange, now: Now) {
         let pool = pool.clone();
         match change {
-            ServerChange::Vote(_) => {}
+            ServerChange::Vote(_) => self.hearsay.own_votes += 1,
             ServerChange::Verdict { from, to } => {
                 self.remember_verdict(&server, now);
                 if let Some(event) = verdict_event(pool, server, &from, &to) {
@@ -158,6 +165,7 @@ impl Control {
 
     /// Weighs all roles again and says which moved.
     pub(super) fn weigh_roles(&mut self, now: Now) {
+        self.weighed = now.mono;
         for (name, pool) in &self.settings.pools {
             let Some(role) = self.roles.get_mut(name) else { continue };
             for datacenter in &pool.datacenters {
@@ -167,7 +175,18 @@ impl Control {
                 let served_at = if before == Some(service) { Mono::default() } else { now.mono };
                 role.observe(datacenter, service, served_at, now.mono);
             }
-            let Some(change) = role.evaluate(&pool.failover, now.mono) else { continue };
+            role.hear(self.hearsay.claims(name, now.mono));
+            for datacenter in &pool.datacenters {
+                let own = (*datacenter == self.settings.datacenter)
+                    .then(|| role.service(datacenter).filter(|(service, _)| *service == Service::Serves))
+                    .flatten()
+                    .map(|(_, since)| now.mono.since(since));
+                let heard = self.hearsay.serving(name, datacenter, &self.settings, now.mono);
+                role.set_claimed(datacenter, own.max(heard), now.mono);
+            }
+            let witnessed = role.active().is_some_and(|active| picture::witnessed(&self.watch, pool, active));
+            let Some(change) = role.evaluate(&pool.failover, witnessed, now.mono) else { continue };
+            self.hearsay.own_roles += 1;
             let last = LastRole { pool: name.clone(), active: change.to.clone(), epoch: change.epoch, time: now.time };
             self.unwritten.insert(Register::Role(name.clone()), Entry::LastRole(last));
             let event = Event::RoleMoved {
@@ -228,6 +247,8 @@ impl Director {
                 }));
             }
         }
+        control.hearsay.configure(&settings);
+        self.peers.lock().configure(settings.peers.clone(), super::peers::config_digest(&settings));
         let changes = control.watch.configure(&settings, now);
         control.absorb(changes, now);
         control.weigh_roles(now);
@@ -253,7 +274,7 @@ impl Director {
     pub fn next_deadline(&self, now: Now) -> Mono {
         let control = self.control.lock();
         let roles = control.settings.pools.iter().filter_map(|(name, pool)| {
-            control.roles.get(name)?.next_deadline(&pool.failover).filter(|at| *at > now.mono)
+            control.roles.get(name)?.next_deadline(&pool.failover, now.mono).filter(|at| *at > now.mono)
         });
         let watch = control.watch.next_deadline();
         roles.chain(watch).min().unwrap_or(Mono(u64::MAX)).min(now.mono + super::memory::SWEEP_EVERY)

@@ -93,7 +93,7 @@ impl Director {
             }),
             Entry::LastRole(last) => self.restore_control(now, |control| {
                 if let Some(role) = control.roles.get_mut(&last.pool) {
-                    role.restore(&last.active, last.epoch);
+                    role.restore(&last.active, last.epoch, now.time.since(last.time), now.mono);
                 }
                 Vec::new()
             }),
@@ -125,7 +125,8 @@ impl Director {
         control.role_orders.values().cloned().map(Entry::RoleOrder).for_each(&mut *sink);
         for (pool, role) in &control.roles {
             if let Some(active) = role.active().cloned() {
-                let last = crate::entry::LastRole { pool: pool.clone(), active, epoch: role.epoch(), time: now.time };
+                let time = now.time - role.began(now.mono).unwrap_or_default();
+                let last = crate::entry::LastRole { pool: pool.clone(), active, epoch: role.epoch(), time };
                 sink(Entry::LastRole(last));
             }
         }

@@ -6,19 +6,25 @@
 //! - `next_effect`, `drain_dirty`: what is to be done about it; call until nothing is left;
 //! - `next_deadline`: when to call `handle_timeout` again. Early, late or twice is harmless.
 //!
-//! Locks: control before shard, never two shards, never control while a shard is held. A start reads the view without a lock and
+//! - `handle_link_up`, `handle_message`, `next_message`, `handle_link_down`: the other directors.
+//!
+//! Locks: control, then peers, then a shard, never two shards, never control or peers while a shard is held. A start reads the view without a lock and
 //! touches one shard, under whose lock it checks that the view is still the one it read: once an order has been acknowledged,
 //! no start that began before it can still act on the old picture.
 
 mod avoid;
 mod control;
 mod counts;
+mod hearsay;
 mod memory;
 mod orders;
+mod pace;
+mod peers;
 mod picture;
 mod sessions;
 mod start;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -31,7 +37,8 @@ pub use sessions::{End, EndRefusal, ReseatRefusal, Reseated, SessionPage, Sessio
 
 use crate::clock::Now;
 use crate::event::Effect;
-use crate::ids::DirectorName;
+use crate::ids::{DirectorName, PoolName};
+use crate::replication::Peers;
 use crate::session::{Full, Names, Table, TableOptions, WriterIx};
 use crate::settings::Settings;
 use crate::view::View;
@@ -52,6 +59,8 @@ pub struct Director {
     number: AtomicU64,
     avoided: Mutex<Avoided>,
     control: Mutex<Control>,
+    peers: Mutex<Peers>,
+    paces: Mutex<BTreeMap<PoolName, pace::Pace>>,
 }
 
 impl Director {
@@ -64,6 +73,7 @@ impl Director {
         let names = Names::default();
         let counts = Counts::default();
         let writer = names.writer(&settings.director)?;
+        let peers = peers::peers_of(&settings, now);
         let control = Control::new(Arc::clone(&settings), &names, &counts, now)?;
         Ok(Self {
             me: settings.director.clone(),
@@ -75,6 +85,8 @@ impl Director {
             view: ArcSwap::new(Arc::clone(&control.view)),
             avoided: Mutex::new(Avoided::default()),
             control: Mutex::new(control),
+            peers: Mutex::new(peers),
+            paces: Mutex::default(),
         })
     }
 

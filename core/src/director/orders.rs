@@ -87,6 +87,7 @@ impl Director {
         };
         let changes = control.watch.order(&order, &settings, now);
         control.unwritten.insert(Register::Order(server.clone()), Entry::ServerOrder(order));
+        control.hearsay.orders += 1;
         self.settle(&mut control, changes, now);
         Ok(Ordered { before, after: word, changed: true })
     }
@@ -148,6 +149,7 @@ impl Director {
         let order = RoleOrder { pool: pool.clone(), datacenter: datacenter.clone(), stamp, writer: self.me.clone() };
         control.role_orders.insert(pool.clone(), order.clone());
         control.unwritten.insert(Register::RoleOrder(pool.clone()), Entry::RoleOrder(order));
+        control.hearsay.orders += 1;
         self.settle(&mut control, Vec::new(), now);
         Ok(Ordered { before, after: datacenter, changed: true })
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::control::Control;
 use super::counts::Counts;
-use crate::health::{Input, Watch};
+use crate::health::{Input, Site, Verdict, Watch};
 use crate::ids::{DatacenterName, PoolName};
 use crate::role::Service;
 use crate::session::{Full, Names};
@@ -33,11 +33,15 @@ pub(super) fn build(
 /// Those of the touched pools, and of those whose role moved, that a decision would see otherwise than the view shows them.
 pub(super) fn stale_pools(control: &Control, touched: Vec<PoolName>) -> Vec<PoolName> {
     let mut stale = touched;
+    let directors = shared(control, &control.settings.datacenter);
     for (name, role) in &control.roles {
         let shown = control.view.pool(name);
         let moved = shown.is_none_or(|shown| {
             Some(&shown.role().active) != role.active()
                 || shown.role().order.as_ref() != role.order()
+                || shown.role().left != role.left()
+                || shown.role().held != role.is_held()
+                || (role.left().is_some() && shown.role().directors != directors)
                 || shown.sites().iter().any(|site| Some(site.service) != role.service(&site.datacenter).map(|it| it.0))
         });
         if moved && !stale.contains(name) {
@@ -67,6 +71,22 @@ pub(super) fn service(watch: &Watch, pool: &PoolSettings, datacenter: &Datacente
     } else {
         Service::Fails
     }
+}
+
+/// Whether somebody has seen that a datacenter fails: a director that stands there, or whoever got an answer that says so.
+pub(super) fn witnessed(watch: &Watch, pool: &PoolSettings, datacenter: &DatacenterName) -> bool {
+    pool.servers.values().filter(|server| server.datacenter == *datacenter).any(|server| {
+        match watch.server(&server.name).map(crate::health::ServerHealth::verdict) {
+            Some(Verdict::Down { by, failure }) => *by == Site::Own || !failure.kind.is_silence(),
+            Some(Verdict::Up { .. } | Verdict::Unconfirmed { .. }) | None => false,
+        }
+    })
+}
+
+/// Directors of this datacenter that are alive: they share its pace.
+pub(super) fn shared(control: &Control, datacenter: &DatacenterName) -> u32 {
+    let others = control.hearsay.fresh_directors(datacenter, &control.settings, control.weighed);
+    u32::try_from(others + 1).unwrap_or(u32::MAX)
 }
 
 fn draw(control: &Control, pool: &Arc<PoolSettings>, names: &Names, counts: &Counts) -> Result<PoolView, Full> {
@@ -100,6 +120,9 @@ fn draw(control: &Control, pool: &Arc<PoolSettings>, names: &Names, counts: &Cou
     let role = RoleView {
         epoch: role.map_or(0, crate::role::Role::epoch),
         order: role.and_then(|role| role.order().cloned()),
+        left: role.and_then(crate::role::Role::left),
+        held: role.is_some_and(crate::role::Role::is_held),
+        directors: shared(control, &control.settings.datacenter),
         active,
     };
     let turn = control.view.pool(&pool.name).map(|drawn| drawn.turn()).unwrap_or_default();

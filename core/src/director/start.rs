@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Director;
+use super::pace::PACED_FOR;
 use crate::clock::{Now, Stamp};
 use crate::entry::{Life, SeatEntry};
 use crate::ids::{Generation, Key, ServerName};
@@ -231,6 +232,7 @@ impl At<'_> {
         without: Option<&ServerName>,
         reason: &'static str,
     ) -> Result<Seat, Refusal> {
+        self.pace()?;
         let Reserved { server } = self.place(without)?;
         let live = known.filter(|sitting| sitting.life == Life::Live);
         let sitting = Sitting {
@@ -259,6 +261,22 @@ impl At<'_> {
             None => (Affinity::Placed, true),
         };
         Ok(self.seat(&sitting, server, affinity, reason, owner))
+    }
+
+    /// After a failover the returning crowd is let in at a rate that the site's directors share. A kept session never waits.
+    fn pace(&self) -> Result<(), Refusal> {
+        let (role, failover) = (self.pool.role(), &self.pool.settings().failover);
+        if role.held {
+            return Err(Refusal::Isolated);
+        }
+        let paced = role.left.is_some_and(|left| self.now.mono.since(left) < PACED_FOR);
+        if failover.relogin_rate == 0 || !paced {
+            return Ok(());
+        }
+        let rate = (failover.relogin_rate / role.directors.max(1)).max(1);
+        let mut paces = self.director.paces.lock();
+        let pace = paces.entry(self.pool.settings().name.clone()).or_default();
+        pace.admit(rate, self.now.mono).map_err(|retry_after| Refusal::Paced { retry_after })
     }
 
     /// Walks the ladder (R14) and takes a place.

@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::ids::{Incarnation, ServerName};
 
 /// The outcome of one round of all checks of one server.
@@ -44,7 +46,7 @@ pub struct Report {
 }
 
 /// Why a look failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// The kind; a metric label.
     pub kind: FailureKind,
@@ -55,7 +57,7 @@ pub struct Failure {
 }
 
 /// The kinds of failure. Each has a stable word for metrics, logs and the status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum FailureKind {
     /// No complete answer in time (also: half-open connection, slow drip).
     Timeout,

@@ -12,6 +12,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Failure, FailureKind, Look, Outcome};
 use crate::clock::Mono;
 use crate::settings::HealthSettings;
@@ -48,7 +50,7 @@ pub fn vote_lasts(settings: &HealthSettings, site: Site) -> Duration {
 }
 
 /// What one director says about one server. No vote yet is the absence of this.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Vote {
     /// It serves.
     Up,
@@ -71,7 +73,7 @@ impl Vote {
 }
 
 /// Why a director cannot tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Abstention {
     /// Another site's server that this run never saw up: perhaps it cannot be reached from here at all.
     NeverSeenUp,

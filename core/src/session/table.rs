@@ -10,7 +10,7 @@ use super::record::{Record, SeatKey};
 use super::shard::{Dirty, Shard, Swept};
 use super::slab::Reader;
 use crate::clock::Time;
-use crate::entry::{Entry, SeatEntry};
+use crate::entry::{Entry, SeatEntry, StateEntry};
 use crate::ids::{Key, SessionId};
 
 /// Records that a walk looks at before it lets go of a shard's lock: some ten microseconds.
@@ -211,6 +211,12 @@ impl Table {
             }
         }
         mutex.lock().state_page().for_each(|state| sink(Entry::State(state.entry(names))));
+        Some(())
+    }
+
+    /// All agent states of one shard: `None` when there is no such shard.
+    pub fn states_of(&self, shard: usize, names: &Names, sink: &mut dyn FnMut(StateEntry)) -> Option<()> {
+        self.shards.get(shard)?.lock().state_page().for_each(|state| sink(state.entry(names)));
         Some(())
     }
 

@@ -1,7 +1,9 @@
 //! What a director promises, acted out: affinity, orders, the ladder, what is remembered, and the laws that hold always.
 
 mod affinity;
+mod house;
 mod ladder;
 mod laws;
 mod memory;
+mod peers;
 mod rig;

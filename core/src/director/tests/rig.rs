@@ -123,6 +123,21 @@ impl Rig {
         self.minted = former.minted;
     }
 
+    pub(super) fn skip_to(&mut self, minted: u128) {
+        self.minted = minted;
+    }
+
+    /// Looks at every server as it is known: what was up answers, what was down refuses.
+    pub(super) fn look_again(&mut self) {
+        let view = self.director.view();
+        for server in view.pool(&pool()).unwrap().servers() {
+            let name = &server.settings.name;
+            let down =
+                matches!(server.standing.input, crate::health::Input::Down | crate::health::Input::LastKnownDown);
+            if down { self.kill(name.as_str()) } else { self.good(name) }
+        }
+    }
+
     pub(super) fn servers(&self) -> Vec<ServerName> {
         self.settings.pools[&pool()].servers.keys().cloned().collect()
     }

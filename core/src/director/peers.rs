@@ -1,0 +1,371 @@
+//! The other directors: links, messages, and the table as replication sees it.
+//!
+//! Owns which module takes which message. Locks: control, then peers, then a shard; nothing waits for a peer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Director;
+use super::control::{Control, Register};
+use crate::clock::{Mono, Now};
+use crate::entry::{Entry, RoleOrder, SeatEntry, ServerOrder, StateEntry};
+use crate::ids::{DirectorName, Key, PoolName, SessionId};
+use crate::replication::{Page, PeerStatus, Peers, Store, Taken, Violation};
+use crate::session::{
+    AGENT_STATE_BYTES_MAX, Change, Cursor, Mark, Merged, Reader, STAMP_AHEAD_MAX, StateMerged, admit,
+};
+use crate::settings::Settings;
+use crate::view::View;
+use crate::wire::{Message, WORDS_MAX};
+
+/// Records that one page of a walk looks at.
+const PAGE: usize = 1024;
+/// Longest reason of an order, in bytes.
+const REASON_BYTES_MAX: usize = 1024;
+
+/// The table at one moment, for replication.
+struct Shelf<'a> {
+    director: &'a Director,
+    view: Arc<View>,
+    now: Now,
+}
+
+impl Store for Shelf<'_> {
+    fn collect(&self, sink: &mut dyn FnMut(Entry)) {
+        self.director.table.drain_dirty(Reader::Peers, &self.director.names, sink);
+    }
+
+    fn merge(&self, entry: &Entry) -> Taken {
+        match entry {
+            Entry::Seat(seat) => self.merge_seat(seat),
+            Entry::State(state) => self.merge_state(state),
+            Entry::ServerOrder(_)
+            | Entry::RoleOrder(_)
+            | Entry::LastVerdict(_)
+            | Entry::LastRole(_)
+            | Entry::Clock(_) => Taken::Dropped("kind"),
+        }
+    }
+
+    fn page(&self, from: Page, sink: &mut dyn FnMut(Entry)) -> Option<Page> {
+        let Director { table, names, .. } = self.director;
+        let seats = |from: Cursor, sink: &mut dyn FnMut(Entry)| {
+            let next = table.page(from, PAGE, &mut |record| sink(Entry::Seat(record.entry(names))));
+            Some(next.map_or(Page::States(0), |cursor| Page::Seats(cursor.to_bits())))
+        };
+        match from {
+            Page::Start => seats(Cursor::default(), sink),
+            Page::Seats(bits) => seats(Cursor::from_bits(bits), sink),
+            Page::States(shard) => {
+                table.states_of(shard, names, &mut |state| sink(Entry::State(state)))?;
+                Some(Page::States(shard + 1))
+            }
+        }
+    }
+
+    fn ttl(&self, pool: &PoolName) -> Option<Duration> {
+        self.view.pool(pool).map(|pool| pool.settings().session_ttl)
+    }
+}
+
+impl Shelf<'_> {
+    fn merge_seat(&self, seat: &SeatEntry) -> Taken {
+        let Some(pool) = self.view.pool(&seat.pool) else { return Taken::Dropped("pool") };
+        if let Err(reason) = admit(seat, self.now.time, pool.settings().session_ttl) {
+            return Taken::Dropped(reason.as_str());
+        }
+        let Director { table, names, counts, me, .. } = self.director;
+        let session = pool.settings().allow_multiple.then_some(seat.session);
+        let key = table.key(pool.ix(), &seat.key, session);
+        let merged = table.lock(&key).merge(&key, seat, names, Mark::Heard);
+        let Ok(merged) = merged else { return Taken::Dropped("full") };
+        if let (Merged::New(Change { after: Some(server), .. }), true) = (merged, seat.minted && seat.writer == *me) {
+            counts.of(server).minted_seen(seat.stamp.time());
+        }
+        counts.apply(merged.change());
+        match merged {
+            Merged::New(_) | Merged::Replaced(_) | Merged::Seen => Taken::Changed,
+            Merged::Kept => Taken::Same,
+        }
+    }
+
+    fn merge_state(&self, state: &StateEntry) -> Taken {
+        let Some(pool) = self.view.pool(&state.pool) else { return Taken::Dropped("pool") };
+        if state.stamp.time() > self.now.time + STAMP_AHEAD_MAX {
+            return Taken::Dropped("stamp_ahead");
+        }
+        if state.bytes.len() > AGENT_STATE_BYTES_MAX {
+            return Taken::Dropped("state_bytes");
+        }
+        let session = pool.settings().allow_multiple.then_some(state.session);
+        let key = self.director.table.key(pool.ix(), &state.key, session);
+        let mut shard = self.director.table.lock(&key);
+        // R18, R9: it has expired, unless a live seat keeps it.
+        let over = state.stamp.time() + pool.settings().session_ttl <= self.now.time;
+        if over && shard.find(&key).is_none_or(|record| record.sitting().live_at().is_none()) {
+            return Taken::Dropped("expired");
+        }
+        match shard.merge_state(&key, state, &self.director.names, Mark::Heard) {
+            Ok(StateMerged::New | StateMerged::Replaced) => Taken::Changed,
+            Ok(StateMerged::Kept) => Taken::Same,
+            Err(_) => Taken::Dropped("full"),
+        }
+    }
+}
+
+impl Director {
+    /// A link to a peer stands. Ask [`Self::next_message`] afterwards.
+    ///
+    /// # Errors
+    /// [`Violation::Unknown`]: it is not configured.
+    pub fn handle_link_up(&self, peer: &DirectorName, now: Now) -> Result<(), Violation> {
+        self.control.lock().hearsay.begin(peer);
+        self.peers.lock().link_up(peer, now)
+    }
+
+    /// A link is gone. Votes that came over it grow old by themselves.
+    pub fn handle_link_down(&self, peer: &DirectorName) {
+        self.peers.lock().link_down(peer);
+    }
+
+    /// Takes a message from a peer.
+    ///
+    /// # Errors
+    /// [`Violation`]: close the link and say why.
+    pub fn handle_message(&self, peer: &DirectorName, message: Message, now: Now) -> Result<(), Violation> {
+        let shelf = self.shelf(now);
+        match message {
+            Message::Orders(_) | Message::Votes(_) | Message::Roles(_) => {
+                let way = {
+                    let mut peers = self.peers.lock();
+                    peers.check(peer, &message)?;
+                    // Half the way there and back, rather too long than too short: a vote may look older than it is.
+                    peers.round_trip(peer).unwrap_or_default() / 2
+                };
+                self.handle_words(message, way, now);
+                Ok(())
+            }
+            Message::Ask { pool, key, session } => {
+                let mut peers = self.peers.lock();
+                peers.check(peer, &Message::Pong { sent: 0 })?;
+                let entries = self.told_of(&pool, &key, session, now);
+                peers.say(peer, [Message::Told { pool, key, entries }]);
+                Ok(())
+            }
+            Message::Told { ref entries, .. } => {
+                self.peers.lock().check(peer, &message)?;
+                // It is merged as any record; whoever asked looks again.
+                for entry in entries {
+                    let _ = shelf.merge(entry);
+                }
+                Ok(())
+            }
+            Message::Hello(_)
+            | Message::Ping { .. }
+            | Message::Pong { .. }
+            | Message::Ack { .. }
+            | Message::Digests { .. }
+            | Message::Want { .. }
+            | Message::Bulk { .. }
+            | Message::Synced(_)
+            | Message::Changes { .. } => self.peers.lock().handle(peer, message, &shelf, now),
+        }
+    }
+
+    /// The next message for a peer: words before sessions, within the window. Call until `None`, after each input, when a start
+    /// may have changed something, and at [`Self::next_peer_deadline`].
+    #[must_use]
+    pub fn next_message(&self, peer: &DirectorName, now: Now) -> Option<Message> {
+        {
+            let mut control = self.control.lock();
+            let mut peers = self.peers.lock();
+            if peers.has_room_for_words(peer) {
+                let words = control.words_for(peer, peers.run(), now);
+                peers.say(peer, words);
+            }
+        }
+        let shelf = self.shelf(now);
+        self.peers.lock().next(peer, &shelf, now)
+    }
+
+    /// When [`Self::next_message`] may have something to say without any input.
+    #[must_use]
+    pub fn next_peer_deadline(&self, now: Now) -> Option<Mono> {
+        self.peers.lock().next_deadline(now.mono)
+    }
+
+    /// Asks every linked peer for a key, for a cold director that does not know it: the answer is merged when it comes. Says
+    /// whether anybody was asked. The caller waits a moment, at most until the director is warm, and starts then.
+    pub fn ask_peers(&self, pool: &PoolName, key: &Key, session: Option<SessionId>) -> bool {
+        let mut peers = self.peers.lock();
+        let linked: Vec<DirectorName> = peers.linked().cloned().collect();
+        for peer in &linked {
+            peers.say(peer, [Message::Ask { pool: pool.clone(), key: key.clone(), session }]);
+        }
+        !linked.is_empty()
+    }
+
+    /// Synchronised since the start with every director that it is linked to, or nobody to wait for, or 5 s have passed.
+    #[must_use]
+    pub fn is_warm(&self, now: Now) -> bool {
+        self.peers.lock().is_warm(now.mono)
+    }
+
+    /// All configured peers, for status and metrics.
+    #[must_use]
+    pub fn peers(&self, now: Now) -> Vec<PeerStatus> {
+        self.peers.lock().status(now.mono)
+    }
+
+    /// What came from peers and was not believed, by reason.
+    #[must_use]
+    pub fn dropped_from_peers(&self) -> std::collections::BTreeMap<&'static str, u64> {
+        self.peers.lock().dropped().clone()
+    }
+
+    /// By how much the shell's clock must move forward now (R2).
+    #[must_use]
+    pub fn clock_behind(&self) -> Option<Duration> {
+        self.peers.lock().clock_behind()
+    }
+
+    /// What one peer said about a key that it was asked for.
+    fn told_of(&self, pool: &PoolName, key: &Key, session: Option<SessionId>, now: Now) -> Vec<Entry> {
+        let seat = self.find(pool, key, session, now).map(Entry::Seat);
+        let view = self.view.load();
+        let state = view.pool(pool).and_then(|pool| {
+            let key = self.table.key(pool.ix(), key, session.filter(|_| pool.settings().allow_multiple));
+            let shard = self.table.lock(&key);
+            shard.state(&key).map(|state| Entry::State(state.entry(&self.names)))
+        });
+        seat.into_iter().chain(state).collect()
+    }
+
+    fn shelf(&self, now: Now) -> Shelf<'_> {
+        Shelf { director: self, view: self.view.load_full(), now }
+    }
+
+    fn handle_words(&self, message: Message, way: Duration, now: Now) {
+        let mut control = self.control.lock();
+        let control = &mut *control;
+        let settings = Arc::clone(&control.settings);
+        let (mut changes, mut dropped) = (Vec::new(), Vec::new());
+        match message {
+            Message::Orders(entries) => {
+                for entry in entries {
+                    match control.hear_order(entry, &settings, now) {
+                        Ok(mut found) => changes.append(&mut found),
+                        Err(reason) => dropped.push(reason),
+                    }
+                }
+            }
+            Message::Votes(words) => {
+                for word in words {
+                    match control.hearsay.vote(word, way, &settings, now) {
+                        Ok(Some((server, director, vote))) => {
+                            changes.append(&mut control.watch.hear(&server, director, vote, &settings, now));
+                        }
+                        Ok(None) => {}
+                        Err(reason) => dropped.push(reason),
+                    }
+                }
+            }
+            Message::Roles(words) => {
+                for word in words {
+                    if let Err(reason) = control.hearsay.role(word, way, &settings, now) {
+                        dropped.push(reason);
+                    }
+                }
+            }
+            _ => {}
+        }
+        self.settle(control, changes, now);
+        if !dropped.is_empty() {
+            let mut peers = self.peers.lock();
+            dropped.into_iter().for_each(|reason| peers.count_dropped(reason));
+        }
+    }
+}
+
+/// Peers by the settings, before any link.
+pub(super) fn peers_of(settings: &Settings, now: Now) -> Peers {
+    let (me, home) = (settings.director.clone(), settings.datacenter.clone());
+    Peers::new(me, home, settings.peers.clone(), config_digest(settings), now)
+}
+
+/// A number that is the same where pools, servers and datacenters are configured alike. It reports drift and decides nothing.
+pub(super) fn config_digest(settings: &Settings) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(format!("{:?}", settings.pools).as_bytes())
+}
+
+impl Control {
+    /// What a peer is to be told now: orders in full when any changed, votes and roles at their pace.
+    fn words_for(&mut self, peer: &DirectorName, run: u64, now: Now) -> Vec<Message> {
+        let mut words = Vec::new();
+        if self.hearsay.orders_are_due(peer) {
+            let servers = self.watch.servers().filter_map(|health| health.operator().cloned());
+            let orders: Vec<Entry> = servers
+                .map(Entry::ServerOrder)
+                .chain(self.role_orders.values().cloned().map(Entry::RoleOrder))
+                .collect();
+            words.extend(orders.chunks(WORDS_MAX).map(|part| Message::Orders(part.to_vec())));
+        }
+        let settings = Arc::clone(&self.settings);
+        words.extend(self.hearsay.roles_for(peer, run, &self.roles, &settings, now.mono));
+        words.extend(self.hearsay.votes_for(peer, run, &self.watch, &settings, now.mono));
+        words
+    }
+
+    /// Takes another director's order if it is newer (R15), and hands it on.
+    fn hear_order(
+        &mut self,
+        entry: Entry,
+        settings: &Settings,
+        now: Now,
+    ) -> Result<Vec<crate::health::Change>, &'static str> {
+        let latest = now.time + STAMP_AHEAD_MAX;
+        match entry {
+            Entry::ServerOrder(order) => {
+                if order.stamp.time() > latest {
+                    return Err("stamp_ahead");
+                }
+                if order.reason.len() > REASON_BYTES_MAX {
+                    return Err("order_limit");
+                }
+                let known = self.watch.server(&order.server).ok_or("order_server")?.operator();
+                if !known.is_none_or(|old| newer_server_order(&order, old)) {
+                    return Ok(Vec::new());
+                }
+                let changes = self.watch.order(&order, settings, now);
+                self.unwritten.insert(Register::Order(order.server.clone()), Entry::ServerOrder(order));
+                self.hearsay.orders += 1;
+                Ok(changes)
+            }
+            Entry::RoleOrder(order) => {
+                if order.stamp.time() > latest {
+                    return Err("stamp_ahead");
+                }
+                let role = self.roles.get_mut(&order.pool).ok_or("order_pool")?;
+                if !self.role_orders.get(&order.pool).is_none_or(|old| newer_role_order(&order, old)) {
+                    return Ok(Vec::new());
+                }
+                role.set_order(order.datacenter.clone());
+                self.role_orders.insert(order.pool.clone(), order.clone());
+                self.unwritten.insert(Register::RoleOrder(order.pool.clone()), Entry::RoleOrder(order));
+                self.hearsay.orders += 1;
+                Ok(Vec::new())
+            }
+            Entry::Seat(_) | Entry::State(_) | Entry::LastVerdict(_) | Entry::LastRole(_) | Entry::Clock(_) => {
+                Err("kind")
+            }
+        }
+    }
+}
+
+fn newer_server_order(order: &ServerOrder, old: &ServerOrder) -> bool {
+    (order.stamp, &order.writer) > (old.stamp, &old.writer)
+}
+
+fn newer_role_order(order: &RoleOrder, old: &RoleOrder) -> bool {
+    (order.stamp, &order.writer) > (old.stamp, &old.writer)
+}

@@ -1,0 +1,342 @@
+//! What directors tell each other, and what comes of it.
+
+use std::time::Duration;
+
+use super::house::{House, of};
+use super::rig::*;
+use crate::clock::{Stamp, Time};
+use crate::director::End;
+use crate::entry::{EndReason, Entry, OperatorWord, ServerOrder};
+use crate::health::{Failure, FailureKind, Look, Outcome};
+use crate::replication::{Violation, WINDOW_BYTES, WINDOW_MESSAGES};
+use crate::seating::{Affinity, Refusal};
+use crate::wire::{Hello, Lane, Message, VERSION, VERSION_MIN};
+
+const ALL: [&str; 4] = ["east-1", "east-2", "west-1", "west-2"];
+
+#[test]
+fn a_session_that_one_director_placed_is_kept_by_all_and_an_end_ends_it_everywhere() {
+    let mut house = House::new(&ALL, &settings(3, 2));
+    house.join_all();
+    house.carry();
+    let seat = house.at("east-1").start("k").unwrap();
+    house.carry();
+    for who in ALL {
+        let again = house.at(who).start("k").unwrap();
+        assert_eq!((at(&again), again.affinity, again.session()), (at(&seat), Affinity::Kept, seat.session()), "{who}");
+    }
+    let rig = house.at("west-2");
+    let end = End::Session { session: seat.session(), generation: seat.generation(), reason: EndReason::Client };
+    rig.director.end(&pool(), &name_key("k"), None, &end, rig.now).unwrap();
+    house.carry();
+    for who in ALL {
+        assert!(house.at(who).back(&seat).is_ok_and(|again| again.session() != seat.session()), "{who}");
+        house.carry();
+    }
+    house.assert_one_table();
+}
+
+#[test]
+fn nobody_is_told_what_it_has() {
+    let mut house = House::new(&ALL, &settings(3, 2));
+    house.join_all();
+    house.pass(Duration::from_secs(3));
+    house.records_sent();
+    for key in 0..100 {
+        house.at("east-1").start(&format!("k{key}")).unwrap();
+    }
+    house.pass(Duration::from_secs(5));
+    assert_eq!(house.records_sent(), 300, "each change once to each of three");
+    house.pass(Duration::from_secs(200));
+    assert_eq!(house.records_sent(), 0, "QUIET: comparisons of equal tables send nothing");
+    house.assert_one_table();
+}
+
+#[test]
+fn a_third_bridges_a_cut() {
+    let mut house = House::new(&ALL[..3], &settings(3, 2));
+    house.join("east-1", "east-2");
+    house.join("east-2", "west-1");
+    house.carry();
+    let seat = house.at("east-1").start("k").unwrap();
+    house.carry();
+    assert_eq!(at(&house.at("west-1").start("k").unwrap()), at(&seat));
+    // A cut in a full mesh is bridged after a ping and a half.
+    house.join("east-1", "west-1");
+    house.pass(Duration::from_secs(3));
+    house.cut("east-1", "west-1");
+    let seat = house.at("east-1").start("other").unwrap();
+    house.pass(Duration::from_secs(3));
+    assert_eq!(house.at("west-1").start("other").unwrap().session(), seat.session());
+    house.pass(Duration::from_secs(3));
+    house.assert_one_table();
+}
+
+#[test]
+fn a_fresh_director_gets_everything_and_is_cold_until_then() {
+    let mut house = House::new(&ALL[..3], &settings(3, 2));
+    house.join_all();
+    house.carry();
+    for key in 0..3000 {
+        house.at("east-1").start(&format!("k{key}")).unwrap();
+    }
+    house.pass(Duration::from_secs(10));
+    house.records_sent();
+    house.replace("west-1");
+    let rig = house.at("west-1");
+    assert!(!rig.director.is_warm(rig.now));
+    house.carry();
+    let rig = house.at("west-1");
+    assert!(rig.director.is_warm(rig.now));
+    house.assert_one_table();
+    assert!(house.records_sent() <= 2 * 3000, "from each of two, and nothing is handed on");
+    house.pass(Duration::from_secs(5));
+    assert_eq!(house.records_sent(), 0, "not handed on afterwards either");
+}
+
+#[test]
+fn a_link_that_comes_back_goes_on_where_it_was() {
+    let mut house = House::new(&ALL[..2], &settings(3, 2));
+    house.join_all();
+    for key in 0..500 {
+        house.at("east-1").start(&format!("k{key}")).unwrap();
+    }
+    house.pass(Duration::from_secs(10));
+    house.cut("east-1", "east-2");
+    for key in 500..520 {
+        house.at("east-1").start(&format!("k{key}")).unwrap();
+        house.at("east-2").start(&format!("other{key}")).unwrap();
+    }
+    house.records_sent();
+    house.join("east-1", "east-2");
+    house.carry();
+    assert!(!house.log.iter().any(|(_, _, message)| matches!(message, Message::Digests { .. })));
+    assert_eq!(house.records_sent(), 40);
+    house.assert_one_table();
+}
+
+#[test]
+fn what_was_seated_twice_during_a_cut_ends_in_one_place_everywhere() {
+    let mut house = House::new(&ALL, &settings(3, 2));
+    house.carry();
+    let early = house.at("east-1").start("k").unwrap();
+    house.at("west-1").pass(Duration::from_secs(1));
+    let late = house.at("west-1").start("k").unwrap();
+    assert_ne!(early.session(), late.session());
+    house.join_all();
+    house.pass(Duration::from_secs(3));
+    for who in ALL {
+        assert_eq!(house.at(who).start("k").unwrap().session(), late.session(), "{who}: the last answered start wins");
+    }
+    house.pass(Duration::from_secs(3));
+    house.assert_one_table();
+}
+
+#[test]
+fn a_stuck_peer_costs_a_window_and_delays_no_word() {
+    let mut house = House::new(&ALL[..2], &with(settings(3, 2), |pool| pool.capacity = 100_000));
+    house.join_all();
+    house.carry();
+    for key in 0..60_000 {
+        house.at("east-1").start(&format!("a key of some length, number {key}")).unwrap();
+    }
+    let rig = house.at("east-1");
+    let (mut data, mut bytes, mut words) = (0, 0, 0);
+    for _ in 0..20 {
+        rig.pass(Duration::from_secs(1));
+        while let Some(message) = rig.director.next_message(&name("east-2"), rig.now) {
+            match message.lane() {
+                Lane::Words => words += 1,
+                Lane::Data => {
+                    data += 1;
+                    bytes += message.weight();
+                }
+            }
+        }
+    }
+    assert!(data <= WINDOW_MESSAGES && bytes <= WINDOW_BYTES + 2 * crate::wire::DATA_BYTES_MAX, "{data}, {bytes}");
+    assert!(words >= 40, "pings, votes and roles go on: {words}");
+    assert!(rig.director.peers(rig.now)[0].lag >= Duration::from_secs(19));
+}
+
+#[test]
+fn orders_hold_at_every_director_and_outlive_the_one_that_took_them() {
+    let mut house = House::new(&ALL, &settings(3, 2));
+    house.join_all();
+    house.carry();
+    house.at("east-1").order("ua1", OperatorWord::Maint);
+    let rig = house.at("west-2");
+    rig.director.handle_role_order(&pool(), Some(name("west")), rig.now).unwrap();
+    house.pass(Duration::from_secs(1));
+    house.replace("east-1");
+    house.carry();
+    for who in ALL {
+        let view = house.at(who).director.view();
+        assert!(!view.server(&name("ua1")).unwrap().1.standing.is_usable(), "{who}");
+        let role = house.rigs[who].director.view().pool(&pool()).unwrap().role().clone();
+        assert_eq!(role.active, name("west"), "{who}: {role:?}");
+    }
+    // The later word wins, whoever gave it.
+    house.pass(Duration::from_secs(1));
+    house.at("west-1").order("ua1", OperatorWord::Ready);
+    house.carry();
+    for who in ALL {
+        assert!(house.at(who).director.view().server(&name("ua1")).unwrap().1.standing.is_usable(), "{who}");
+    }
+    let journal = house.at("east-2").entries();
+    assert!(
+        journal.iter().any(|entry| matches!(entry, Entry::ServerOrder(order) if order.word == OperatorWord::Ready))
+    );
+}
+
+#[test]
+fn one_directors_broken_path_changes_no_verdict() {
+    let mut house = House::new(&ALL, &settings(3, 2));
+    house.join_all();
+    house.pass(Duration::from_secs(5));
+    let silence = Failure { kind: FailureKind::Timeout, check: None, detail: String::new() };
+    let look = Look { took: Duration::from_secs(1), outcome: Outcome::Bad(silence) };
+    for _ in 0..10 {
+        let rig = house.at("east-1");
+        rig.director.handle_look(&name("ua1"), &look, rig.now);
+        house.carry();
+    }
+    for who in ALL {
+        assert!(house.at(who).director.view().server(&name("ua1")).unwrap().1.standing.is_usable(), "{who}");
+    }
+}
+
+#[test]
+fn a_vote_that_goes_round_grows_old_all_the_same() {
+    let mut house = House::new(&ALL, &settings(3, 2));
+    house.join_all();
+    house.pass(Duration::from_secs(5));
+    for other in &ALL[1..] {
+        house.cut("east-1", other);
+    }
+    // East-2 no longer looks; the others hand east-1's last word round and round.
+    for _ in 0..600 {
+        for who in &ALL[1..] {
+            house.at(who).pass(Duration::from_millis(100));
+        }
+        house.carry();
+    }
+    let health = house.at("west-1").director.server_health(&name("ua1")).unwrap();
+    assert!(!health.verdict().is_confirmed(), "{:?}", health.verdict());
+}
+
+#[test]
+fn a_cold_director_asks_for_a_key_that_it_does_not_know() {
+    let mut house = House::new(&ALL[..2], &settings(3, 2));
+    let seat = house.at("east-1").start("k").unwrap();
+    house.pass(Duration::from_secs(1));
+    house.join_all();
+    // Only the greetings so far.
+    let (one, two) = (name("east-1"), name("east-2"));
+    let now = house.at("east-1").now;
+    let hello = house.rigs["east-1"].director.next_message(&two, now).unwrap();
+    house.rigs["east-2"].director.handle_message(&one, hello, now).unwrap();
+    let hello = house.rigs["east-2"].director.next_message(&one, now).unwrap();
+    house.rigs["east-1"].director.handle_message(&two, hello, now).unwrap();
+    let rig = house.at("east-2");
+    assert!(!rig.director.is_warm(now) && rig.director.seated(&pool(), Some(&name_key("k")), None, now).is_none());
+    assert!(rig.director.ask_peers(&pool(), &name_key("k"), None));
+    while !matches!(house.log.last(), Some((_, _, Message::Told { .. }))) {
+        for (from, to) in [("east-2", "east-1"), ("east-1", "east-2")] {
+            let Some(message) = house.rigs[from].director.next_message(&name(to), now) else { continue };
+            house.log.push((from.to_owned(), to.to_owned(), message.clone()));
+            house.rigs[to].director.handle_message(&name(from), message, now).unwrap();
+        }
+    }
+    assert_eq!(house.at("east-2").start("k").unwrap().session(), seat.session());
+}
+
+#[test]
+fn who_misbehaves_is_shown_the_door() {
+    let house = House::new(&ALL[..2], &settings(3, 2));
+    let rig = &house.rigs["east-1"];
+    let (director, now, two) = (&rig.director, rig.now, name("east-2"));
+    let hello = |who: &str, version_min, version| {
+        let settings = of(who, &ALL, &rig.settings);
+        let (name, datacenter) = (settings.director, settings.datacenter);
+        Message::Hello(Hello { name, datacenter, run: 1, version_min, version, config: 0, have: Vec::new() })
+    };
+    assert_eq!(director.handle_link_up(&name("stranger"), now), Err(Violation::Unknown));
+    let attempts = [
+        (vec![Message::Synced(Default::default())], Violation::Turn),
+        (vec![Message::Votes(Vec::new())], Violation::Turn),
+        (vec![hello("west-1", VERSION_MIN, VERSION)], Violation::Name(name("west-1"))),
+        (vec![hello("east-2", VERSION + 1, VERSION + 2)], Violation::Version(VERSION + 1, VERSION + 2)),
+        (vec![hello("east-2", VERSION_MIN, VERSION); 2], Violation::Turn),
+        (vec![hello("east-2", 0, u16::MAX), Message::Ack { messages: 1_000_000 }], Violation::Limit),
+        (vec![hello("east-2", 0, VERSION), Message::Digests { routine: false, buckets: vec![0; 7] }], Violation::Limit),
+        (vec![hello("east-2", 0, VERSION), Message::Want { buckets: vec![255; 9999] }], Violation::Limit),
+    ];
+    for (messages, violation) in attempts {
+        director.handle_link_up(&two, now).unwrap();
+        while director.next_message(&two, now).is_some() {}
+        let answers: Vec<_> = messages.into_iter().map(|it| director.handle_message(&two, it, now)).collect();
+        assert_eq!(answers.last(), Some(&Err(violation)));
+        director.handle_link_down(&two);
+    }
+}
+
+#[test]
+fn what_cannot_be_is_dropped_and_counted_never_clamped() {
+    let mut house = House::new(&ALL[..2], &settings(3, 2));
+    house.join_all();
+    house.carry();
+    let seat = house.at("east-2").start("k").unwrap();
+    let now = house.at("east-1").now;
+    let far = Stamp::at(now.time + Duration::from_hours(24 * 8));
+    let poisoned = crate::entry::SeatEntry { stamp: far, ..seat.entry.clone() };
+    let expired = crate::entry::SeatEntry { stamp: Stamp::at(Time(1)), seen: Time(1), ..seat.entry.clone() };
+    let order = ServerOrder {
+        server: name("ua1"),
+        word: OperatorWord::Maint,
+        reason: String::new(),
+        deadline: None,
+        stamp: far,
+        writer: name("east-2"),
+    };
+    let director = &house.rigs["east-1"].director;
+    let changes = [poisoned, expired].map(|seat| crate::wire::Change { origin: None, entry: Entry::Seat(seat) });
+    let tail = Message::Changes { upto: Default::default(), changes: changes.to_vec() };
+    director.handle_message(&name("east-2"), tail, now).unwrap();
+    director.handle_message(&name("east-2"), Message::Orders(vec![Entry::ServerOrder(order)]), now).unwrap();
+    let dropped = director.dropped_from_peers();
+    assert_eq!((dropped.get("stamp_ahead"), dropped.get("expired")), (Some(&2), Some(&1)));
+    assert_eq!(director.sessions(), 0);
+    assert!(director.view().server(&name("ua1")).unwrap().1.standing.is_usable());
+}
+
+#[test]
+fn after_a_failover_the_crowd_is_paced_by_all_directors_of_the_site_together() {
+    let paced = with(settings(2, 2), |pool| pool.failover.relogin_rate = 10);
+    let mut house = House::new(&ALL, &paced);
+    house.join_all();
+    house.pass(Duration::from_secs(5));
+    let kept = house.at("west-1").start("kept").unwrap();
+    assert_eq!(kept.server.datacenter, name("east"));
+    for server in ["ua1", "ua2"] {
+        ALL.iter().for_each(|who| house.at(who).kill(server));
+    }
+    house.pass(Duration::from_secs(20));
+    let mut admitted = 0;
+    for second in 0..10 {
+        for who in ["west-1", "west-2"] {
+            for number in 0..20 {
+                match house.at(who).start(&format!("{who}-{second}-{number}")) {
+                    Ok(seat) => {
+                        assert_eq!(seat.server.datacenter, name("west"));
+                        admitted += 1;
+                    }
+                    Err(Refusal::Paced { retry_after }) => assert!(!retry_after.is_zero()),
+                    Err(other) => panic!("{other:?}"),
+                }
+            }
+        }
+        house.pass(Duration::from_secs(1));
+    }
+    assert!((90..=120).contains(&admitted), "10 a second for 10 seconds, and the first second's burst: {admitted}");
+}

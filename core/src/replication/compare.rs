@@ -1,0 +1,161 @@
+//! Walks through a whole table in small steps: to draw its digests, and to send the buckets that differ.
+
+use std::collections::VecDeque;
+
+use super::digest::{Part, bucket, hash, part};
+use super::{Page, Store};
+use crate::clock::Now;
+use crate::entry::Entry;
+use crate::wire::BUCKETS;
+
+/// Pages that one step of a digest looks at: some milliseconds.
+const PAGES_PER_STEP: usize = 4;
+
+/// A set of buckets, one bit each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Buckets(Vec<u8>);
+
+impl Buckets {
+    pub(super) const BYTES: usize = BUCKETS / 8;
+
+    pub(super) fn none() -> Self {
+        Self(vec![0; Self::BYTES])
+    }
+
+    /// Exactly one bit for each bucket, or none at all.
+    pub(super) fn parse(bytes: Vec<u8>) -> Option<Self> {
+        (bytes.len() == Self::BYTES).then_some(Self(bytes))
+    }
+
+    pub(super) fn set(&mut self, bucket: usize) {
+        if let Some(byte) = self.0.get_mut(bucket / 8) {
+            *byte |= 1 << (bucket % 8);
+        }
+    }
+
+    fn unset(&mut self, bucket: usize) {
+        if let Some(byte) = self.0.get_mut(bucket / 8) {
+            *byte &= !(1 << (bucket % 8));
+        }
+    }
+
+    pub(super) fn has(&self, bucket: usize) -> bool {
+        self.0.get(bucket / 8).is_some_and(|byte| byte & (1 << (bucket % 8)) != 0)
+    }
+
+    pub(super) fn both(&self, other: &Self) -> Self {
+        Self(self.0.iter().zip(&other.0).map(|(a, b)| a & b).collect())
+    }
+
+    pub(super) fn count(&self) -> u32 {
+        self.0.iter().map(|byte| byte.count_ones()).sum()
+    }
+
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+/// Digests that are being drawn.
+#[derive(Debug)]
+pub(super) struct Drawing {
+    at: Option<Page>,
+    sums: Vec<u64>,
+    scratch: Vec<u8>,
+}
+
+impl Drawing {
+    pub(super) fn new() -> Self {
+        Self { at: Some(Page::Start), sums: vec![0; BUCKETS], scratch: Vec::new() }
+    }
+
+    /// Goes on for a moment; says whether all is drawn.
+    pub(super) fn step(&mut self, store: &dyn Store, now: Now) -> bool {
+        for _ in 0..PAGES_PER_STEP {
+            let Some(at) = self.at else { return true };
+            let (sums, scratch) = (&mut self.sums, &mut self.scratch);
+            self.at = store.page(at, &mut |entry| {
+                if part_of(&entry, store, now) == Part::Compared {
+                    let at = bucket(&entry);
+                    // A sum: the order of a table's slots is its own affair.
+                    sums[at] = sums[at].wrapping_add(hash(&entry, scratch) | 1);
+                }
+            });
+        }
+        self.at.is_none()
+    }
+
+    pub(super) fn into_sums(self) -> Vec<u64> {
+        self.sums
+    }
+
+    /// Which buckets differ and are not empty over there: an empty one has nothing that is lacking here.
+    pub(super) fn lacking(&self, theirs: &[u64]) -> Buckets {
+        let mut buckets = self.differing(theirs);
+        let empty = theirs.iter().enumerate().filter(|(_, sum)| **sum == 0);
+        empty.for_each(|(bucket, _)| buckets.unset(bucket));
+        buckets
+    }
+
+    /// Which buckets differ.
+    pub(super) fn differing(&self, theirs: &[u64]) -> Buckets {
+        let mut buckets = Buckets::none();
+        let differing = self.sums.iter().zip(theirs).enumerate().filter(|(_, (mine, theirs))| mine != theirs);
+        differing.for_each(|(bucket, _)| buckets.set(bucket));
+        buckets
+    }
+}
+
+/// Buckets that are being sent.
+#[derive(Debug)]
+pub(super) struct Walk {
+    at: Option<Page>,
+    wanted: Buckets,
+    /// Also send what digests leave out: the other side cannot know that it lacks it.
+    passing: bool,
+    found: VecDeque<Entry>,
+}
+
+impl Walk {
+    pub(super) fn new(wanted: Buckets, passing: bool) -> Self {
+        let at = (passing || wanted.count() > 0).then_some(Page::Start);
+        Self { at, wanted, passing, found: VecDeque::new() }
+    }
+
+    /// Looks on until something is found, for a moment at most.
+    pub(super) fn step(&mut self, store: &dyn Store, now: Now) {
+        for _ in 0..PAGES_PER_STEP {
+            let (Some(at), true) = (self.at, self.found.is_empty()) else { return };
+            let (wanted, passing, found) = (&self.wanted, self.passing, &mut self.found);
+            self.at = store.page(at, &mut |entry| {
+                let goes = match part_of(&entry, store, now) {
+                    Part::None => false,
+                    Part::Compared => wanted.has(bucket(&entry)),
+                    Part::Passing => passing || wanted.has(bucket(&entry)),
+                };
+                if goes {
+                    found.push_back(entry);
+                }
+            });
+        }
+    }
+
+    pub(super) fn found(&mut self) -> &mut VecDeque<Entry> {
+        &mut self.found
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.at.is_none() && self.found.is_empty()
+    }
+}
+
+fn part_of(entry: &Entry, store: &dyn Store, now: Now) -> Part {
+    let pool = match entry {
+        Entry::Seat(seat) => &seat.pool,
+        Entry::State(state) => &state.pool,
+        Entry::ServerOrder(_) | Entry::RoleOrder(_) | Entry::LastVerdict(_) | Entry::LastRole(_) | Entry::Clock(_) => {
+            return Part::None;
+        }
+    };
+    store.ttl(pool).map_or(Part::None, |ttl| part(entry, ttl, now.time))
+}

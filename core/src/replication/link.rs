@@ -1,0 +1,425 @@
+//! One link to one peer: greeting, words, window, tail, comparison.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use super::compare::{Buckets, Drawing, Walk};
+use super::log::{Item, Log};
+use super::{DIGEST_EVERY, PING_EVERY, RELAY_AFTER, Store, Violation, WINDOW_BYTES, WINDOW_MESSAGES};
+use crate::clock::{Mono, Now};
+use crate::ids::DirectorName;
+use crate::wire::{
+    BUCKETS, Change, DATA_BYTES_MAX, ENTRIES_MAX, Lane, Message, POSITIONS_MAX, Position, WORDS_MAX, weight,
+};
+
+/// Messages of words that wait for one peer at most: all votes about 10,000 servers by 64 directors are fewer.
+const WORDS_WAITING_MAX: usize = 4096;
+/// What one entry of a full data message may weigh besides itself.
+const CHANGE_EXTRA: usize = 96;
+
+/// How far this director is with what the peer lacks.
+#[derive(Debug)]
+enum Sending {
+    /// The peer has not introduced itself.
+    Silent,
+    /// Digests are being drawn.
+    Drawing(Drawing, Routine),
+    /// They have been sent; the peer compares.
+    Asked(Routine),
+    /// What it wants is being sent.
+    Walking(Walk, Routine),
+    /// Only the tail.
+    Live,
+}
+
+/// Whether a comparison is the usual one of a link that is in step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Routine {
+    Yes,
+    No,
+}
+
+/// The peer's digests, and what this director draws to compare.
+#[derive(Debug)]
+struct Comparison {
+    theirs: Vec<u64>,
+    drawing: Drawing,
+    routine: bool,
+}
+
+#[derive(Debug)]
+struct InFlight {
+    bytes: usize,
+    /// Own changes up to here are in it or before it.
+    own: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) run: u64,
+    pub(super) config: Option<u64>,
+    pub(super) round_trip: Option<Duration>,
+    pub(super) clock_ahead_ms: Option<i64>,
+    pub(super) peer_is_warm: bool,
+    /// The peer has sent everything that it had.
+    pub(super) in_step: bool,
+    /// It had once since the link came up.
+    pub(super) was_in_step: bool,
+    pub(super) divergent_buckets: u32,
+    pub(super) in_flight_bytes: usize,
+    speaks_first: bool,
+    greeted: bool,
+    introduced: bool,
+    peer_have: BTreeMap<DirectorName, Position>,
+    words: VecDeque<Message>,
+    pong: Option<u64>,
+    ping_at: Mono,
+    sending: Sending,
+    sent: Position,
+    announced: Position,
+    announced_at: Mono,
+    /// The peer must be told first that it stands where it stands.
+    resumed: bool,
+    in_flight: VecDeque<InFlight>,
+    messages_sent: u64,
+    messages_acked: u64,
+    acked_own: u64,
+    taken: u64,
+    taken_told: u64,
+    comparison: Option<Comparison>,
+    /// What differed at the last usual comparison.
+    suspected: Buckets,
+    digest_at: Mono,
+}
+
+impl Link {
+    pub(super) fn new(speaks_first: bool, now: Mono) -> Self {
+        Self {
+            run: 0,
+            config: None,
+            round_trip: None,
+            clock_ahead_ms: None,
+            peer_is_warm: false,
+            in_step: false,
+            was_in_step: false,
+            divergent_buckets: 0,
+            in_flight_bytes: 0,
+            speaks_first,
+            greeted: false,
+            introduced: false,
+            peer_have: BTreeMap::new(),
+            words: VecDeque::new(),
+            pong: None,
+            ping_at: now,
+            sending: Sending::Silent,
+            sent: Position::default(),
+            announced: Position::default(),
+            announced_at: now,
+            resumed: false,
+            in_flight: VecDeque::new(),
+            messages_sent: 0,
+            messages_acked: 0,
+            acked_own: 0,
+            taken: 0,
+            taken_told: 0,
+            comparison: None,
+            suspected: Buckets::none(),
+            digest_at: now + DIGEST_EVERY,
+        }
+    }
+
+    pub(super) fn must_greet(&self) -> bool {
+        !self.greeted && (self.speaks_first || self.introduced)
+    }
+
+    pub(super) fn greeted(&mut self) {
+        self.greeted = true;
+    }
+
+    /// Who speaks first is answered, not greeted.
+    pub(super) fn may_be_greeted(&self) -> bool {
+        !self.introduced && (self.greeted || !self.speaks_first)
+    }
+
+    pub(super) fn introduced(&mut self, have: BTreeMap<DirectorName, Position>, config: u64) {
+        self.introduced = true;
+        self.peer_have = have;
+        self.config = Some(config);
+    }
+
+    pub(super) fn is_linked(&self) -> bool {
+        self.introduced && (self.greeted || !self.speaks_first)
+    }
+
+    /// Begins to bring the peer up to date: from where it stands, or by a comparison.
+    pub(super) fn begin(&mut self, resume: Option<Position>, end: Position, now: Mono) {
+        self.digest_at = now + DIGEST_EVERY;
+        self.resumed = resume.is_some();
+        self.sent = resume.unwrap_or(end);
+        self.announced = self.sent;
+        self.acked_own = self.sent.own;
+        self.sending = match resume {
+            Some(_) => Sending::Live,
+            None => Sending::Drawing(Drawing::new(), Routine::No),
+        };
+    }
+
+    /// Whether a message is in turn and within its limits; counts data.
+    pub(super) fn check(&mut self, message: &Message) -> Result<(), Violation> {
+        if !self.introduced {
+            return Err(Violation::Turn);
+        }
+        let within = match message {
+            Message::Hello(_) | Message::Pong { .. } | Message::Ack { .. } | Message::Synced(_) => true,
+            Message::Ask { .. } => true,
+            Message::Ping { have, .. } => have.len() <= POSITIONS_MAX,
+            Message::Orders(words) => words.len() <= WORDS_MAX,
+            Message::Votes(words) => words.len() <= WORDS_MAX,
+            Message::Roles(words) => words.len() <= WORDS_MAX,
+            Message::Told { entries, .. } => entries.len() <= 2,
+            Message::Digests { buckets, .. } => buckets.len() == BUCKETS,
+            Message::Want { buckets } => buckets.len() == Buckets::BYTES,
+            Message::Bulk { entries, .. } => entries.len() <= ENTRIES_MAX,
+            Message::Changes { changes, .. } => changes.len() <= ENTRIES_MAX,
+        };
+        if !within {
+            return Err(Violation::Limit);
+        }
+        if message.lane() == Lane::Data {
+            self.taken += 1;
+        }
+        Ok(())
+    }
+
+    pub(super) fn pinged(&mut self, sent: u64, warm: bool, have: Vec<(DirectorName, Position)>, clock_ahead_ms: i64) {
+        self.pong = Some(sent);
+        self.peer_is_warm = warm;
+        self.peer_have = have.into_iter().collect();
+        self.clock_ahead_ms = Some(clock_ahead_ms);
+    }
+
+    pub(super) fn ponged(&mut self, sent: u64, now: Mono) {
+        self.round_trip = Some(now.since(Mono(sent)));
+    }
+
+    pub(super) fn acked(&mut self, messages: u64) -> Result<(), Violation> {
+        if messages > self.messages_sent || messages < self.messages_acked {
+            return Err(Violation::Limit);
+        }
+        while self.messages_acked < messages {
+            self.messages_acked += 1;
+            if let Some(arrived) = self.in_flight.pop_front() {
+                self.in_flight_bytes = self.in_flight_bytes.saturating_sub(arrived.bytes);
+                self.acked_own = arrived.own;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn begin_comparison(&mut self, routine: bool, theirs: Vec<u64>) {
+        if !routine {
+            self.was_in_step |= self.in_step;
+            self.in_step = false;
+        }
+        self.comparison = Some(Comparison { theirs, drawing: Drawing::new(), routine });
+    }
+
+    pub(super) fn begin_sending(&mut self, wanted: Vec<u8>) {
+        let (Some(wanted), Sending::Asked(routine)) = (Buckets::parse(wanted), &self.sending) else { return };
+        let routine = *routine;
+        self.sending = Sending::Walking(Walk::new(wanted, routine == Routine::No), routine);
+    }
+
+    pub(super) fn next_pong(&mut self) -> Option<Message> {
+        self.pong.take().map(|sent| Message::Pong { sent })
+    }
+
+    pub(super) fn ping_is_due(&mut self, now: Mono) -> bool {
+        let due = now >= self.ping_at;
+        if due {
+            self.ping_at = now + PING_EVERY;
+        }
+        due
+    }
+
+    pub(super) fn say(&mut self, words: impl IntoIterator<Item = Message>) {
+        // Refreshed words wait for room; only answers to a flood of questions could be more, and those are asked again.
+        let room = WORDS_WAITING_MAX.saturating_sub(self.words.len());
+        self.words.extend(words.into_iter().take(room));
+    }
+
+    pub(super) fn words_are_out(&self) -> bool {
+        self.words.is_empty()
+    }
+
+    pub(super) fn next_word(&mut self) -> Option<Message> {
+        if self.taken > self.taken_told {
+            self.taken_told = self.taken;
+            return Some(Message::Ack { messages: self.taken });
+        }
+        self.words.pop_front()
+    }
+
+    pub(super) fn next_data(&mut self, peer: &DirectorName, log: &Log, store: &dyn Store, now: Now) -> Option<Message> {
+        if self.in_flight.len() >= WINDOW_MESSAGES || self.in_flight_bytes >= WINDOW_BYTES {
+            return None;
+        }
+        let message = self.next_unweighed(peer, log, store, now)?;
+        let bytes = message.weight();
+        self.in_flight_bytes += bytes;
+        self.in_flight.push_back(InFlight { bytes, own: self.sent.own });
+        self.messages_sent += 1;
+        Some(message)
+    }
+
+    fn next_unweighed(&mut self, peer: &DirectorName, log: &Log, store: &dyn Store, now: Now) -> Option<Message> {
+        if !log.reaches(self.sent) {
+            // Fallen behind: never waited for, compared instead.
+            self.begin(None, log.end(), now.mono);
+        }
+        if std::mem::take(&mut self.resumed) {
+            return Some(Message::Synced(self.sent));
+        }
+        if let Some(wanted) = self.step_comparison(store, now) {
+            return Some(Message::Want { buckets: wanted.into_bytes() });
+        }
+        if !matches!(self.sending, Sending::Silent | Sending::Drawing(_, Routine::No))
+            && let Some(tail) = self.next_tail(peer, log, now)
+        {
+            return Some(tail);
+        }
+        self.step_sending(log, store, now)
+    }
+
+    /// Draws on; the buckets to ask for when that is done.
+    fn step_comparison(&mut self, store: &dyn Store, now: Now) -> Option<Buckets> {
+        let comparison = self.comparison.as_mut()?;
+        if !comparison.drawing.step(store, now) {
+            return None;
+        }
+        let comparison = self.comparison.take()?;
+        let differing = comparison.drawing.differing(&comparison.theirs);
+        self.divergent_buckets = differing.count();
+        if !comparison.routine {
+            self.suspected = Buckets::none();
+            return Some(comparison.drawing.lacking(&comparison.theirs));
+        }
+        // What is on its way differs once; what differs twice is lacking.
+        let lacking = comparison.drawing.lacking(&comparison.theirs).both(&self.suspected);
+        self.suspected = differing;
+        Some(lacking)
+    }
+
+    fn step_sending(&mut self, log: &Log, store: &dyn Store, now: Now) -> Option<Message> {
+        match &mut self.sending {
+            Sending::Silent | Sending::Asked(_) => None,
+            Sending::Live => {
+                if now.mono >= self.digest_at {
+                    self.digest_at = now.mono + DIGEST_EVERY;
+                    self.sending = Sending::Drawing(Drawing::new(), Routine::Yes);
+                }
+                None
+            }
+            Sending::Drawing(drawing, routine) => {
+                if !drawing.step(store, now) {
+                    return None;
+                }
+                let routine = *routine;
+                let Sending::Drawing(drawing, _) = std::mem::replace(&mut self.sending, Sending::Asked(routine)) else {
+                    return None;
+                };
+                Some(Message::Digests { routine: routine == Routine::Yes, buckets: drawing.into_sums() })
+            }
+            Sending::Walking(walk, routine) => {
+                walk.step(store, now);
+                if walk.is_done() {
+                    let first = *routine == Routine::No;
+                    self.sending = Sending::Live;
+                    return first.then_some(Message::Synced(self.sent));
+                }
+                let (mut entries, mut bytes) = (Vec::new(), 0);
+                while let Some(entry) = walk.found().front() {
+                    bytes += weight(entry);
+                    if !entries.is_empty() && (bytes > DATA_BYTES_MAX || entries.len() >= ENTRIES_MAX) {
+                        break;
+                    }
+                    entries.extend(walk.found().pop_front());
+                }
+                (!entries.is_empty()).then(|| Message::Bulk { at: log.end(), entries })
+            }
+        }
+    }
+
+    /// What happened since, own changes first; what others already gave the peer is left out.
+    fn next_tail(&mut self, peer: &DirectorName, log: &Log, now: Now) -> Option<Message> {
+        let (mut changes, mut bytes) = (Vec::new(), 0);
+        let mut add = |change: &Change| {
+            bytes += weight(&change.entry) + CHANGE_EXTRA;
+            let fits = changes.is_empty() || (bytes <= DATA_BYTES_MAX && changes.len() < ENTRIES_MAX);
+            if fits {
+                changes.push(change.clone());
+            }
+            fits
+        };
+        while let Some(item) = log.own.item(self.sent.own + 1) {
+            if !add(&item.change) {
+                break;
+            }
+            self.sent.own += 1;
+        }
+        while let Some(item) = log.relayed.item(self.sent.relayed + 1) {
+            match self.relay(peer, item, now.mono) {
+                Relay::Wait => break,
+                Relay::Skip => {}
+                Relay::Send => {
+                    if !add(&item.change) {
+                        break;
+                    }
+                }
+            }
+            self.sent.relayed += 1;
+        }
+        // A position alone is worth a message once in a while: others judge by it what need not be handed on.
+        let position = self.sent != self.announced && now.mono >= self.announced_at + PING_EVERY;
+        (position || !changes.is_empty()).then(|| {
+            (self.announced, self.announced_at) = (self.sent, now.mono);
+            Message::Changes { upto: self.sent, changes }
+        })
+    }
+
+    fn relay(&self, peer: &DirectorName, item: &Item, now: Mono) -> Relay {
+        let Some((origin, at)) = &item.change.origin else { return Relay::Send };
+        if origin == peer {
+            return Relay::Skip;
+        }
+        match self.peer_have.get(origin) {
+            Some(position) if position.covers(*at) => Relay::Skip,
+            Some(_) if now.since(item.at) < RELAY_AFTER => Relay::Wait,
+            Some(_) | None => Relay::Send,
+        }
+    }
+
+    /// Age of the oldest own change that the peer has not acknowledged.
+    pub(super) fn lag(&self, log: &Log, now: Mono) -> Duration {
+        log.own.item(self.acked_own + 1).map_or(Duration::ZERO, |item| now.since(item.at))
+    }
+
+    pub(super) fn deadline(&self, log: &Log, now: Mono) -> Option<Mono> {
+        if !self.is_linked() {
+            return self.must_greet().then_some(now);
+        }
+        let busy = self.in_flight.len() < WINDOW_MESSAGES
+            && self.in_flight_bytes < WINDOW_BYTES
+            && (self.comparison.is_some() || matches!(self.sending, Sending::Drawing(..) | Sending::Walking(..)));
+        let held = log.relayed.item(self.sent.relayed + 1).map(|item| item.at + RELAY_AFTER);
+        let digest = matches!(self.sending, Sending::Live).then_some(self.digest_at);
+        let due = [busy.then_some(now), held, digest, Some(self.ping_at)];
+        due.into_iter().flatten().min()
+    }
+}
+
+enum Relay {
+    Skip,
+    Wait,
+    Send,
+}

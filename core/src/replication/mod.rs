@@ -1,0 +1,462 @@
+//! What a peer has, what it lacks, and how it gets it: one state machine per link.
+//!
+//! ```text
+//! own changes ──▶ Log.own ────┐ tail, or digests and what differs     ┌─▶ merge ─ changed? ─▶ Log.relayed ─▶ other links
+//! peers' changes ▶ Log.relayed┴──────────── Link ═══════ wire ═══════ Link
+//! ```
+//! Owns positions, windows, digests and the order of messages. The merge alone judges a record: positions only say where to
+//! resume (R16), so whatever is lost, doubled or late here costs bytes and never a wrong seat. Refuses to know sockets, frames,
+//! certificates, health and roles; words about those pass through as they are.
+//!
+//! Call order: [`Peers::link_up`], then [`Peers::handle`] for each message that comes and [`Peers::next`] until `None`, again
+//! after each input and at [`Peers::next_deadline`]; [`Peers::link_down`] at the end.
+
+mod compare;
+mod digest;
+mod link;
+mod log;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::clock::{Mono, Now, Time};
+use crate::entry::Entry;
+use crate::ids::{DatacenterName, DirectorName, PoolName};
+use crate::wire::{Change, Hello, Message, POSITIONS_MAX, Position, VERSION, VERSION_MIN};
+use link::Link;
+use log::Log;
+
+/// Each side says so often that it is there.
+pub const PING_EVERY: Duration = Duration::from_secs(1);
+/// Links that are in step compare their tables so often.
+pub const DIGEST_EVERY: Duration = Duration::from_secs(60);
+/// What a third has is handed on when the peer has not got it itself by then: a ping and a half.
+pub const RELAY_AFTER: Duration = Duration::from_millis(1500);
+/// A director that could not synchronise by then serves with what it has.
+pub const COLD_MAX: Duration = Duration::from_secs(5);
+/// Data on its way to one peer at most, in bytes: what a slow peer costs.
+pub const WINDOW_BYTES: usize = 1 << 20;
+/// Data messages on their way to one peer at most.
+pub const WINDOW_MESSAGES: usize = 64;
+/// A clock that is this much behind every linked director's moves forward (R2).
+const CLOCK_BEHIND: Duration = Duration::from_secs(60);
+/// How far ahead a run that a peer reports may lie: runs begin as the time of their start.
+const RUN_AHEAD_MAX: Duration = crate::session::STAMP_AHEAD_MAX;
+
+/// What came of an entry from a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// The own table is another one now: hand it on.
+    Changed,
+    /// Nothing new.
+    Same,
+    /// Not believed, expired, unknown or without room; counted under this word.
+    Dropped(&'static str),
+}
+
+/// The table, as replication sees it.
+pub trait Store {
+    /// Hands out what this director changed since the last call.
+    fn collect(&self, sink: &mut dyn FnMut(Entry));
+    /// Merges what a peer sent.
+    fn merge(&self, entry: &Entry) -> Taken;
+    /// Some more of all seats and states, from a place on; the place to go on at.
+    fn page(&self, from: Page, sink: &mut dyn FnMut(Entry)) -> Option<Page>;
+    /// How long a pool's sessions are remembered; `None` for an unknown pool.
+    fn ttl(&self, pool: &PoolName) -> Option<Duration>;
+}
+
+/// Where a walk through all seats and states goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Page {
+    /// At the beginning.
+    #[default]
+    Start,
+    /// In the seats, at a cursor of the table.
+    Seats(u64),
+    /// In the states, at a shard.
+    States(usize),
+}
+
+/// Why a link must be closed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Violation {
+    /// Nobody of that name is configured, or its link is not up.
+    #[error("is not a configured peer with a link")]
+    Unknown,
+    /// It introduced itself as somebody else.
+    #[error("says that it is {0}")]
+    Name(DirectorName),
+    /// No protocol version in common.
+    #[error("speaks versions {0} to {1}, this director {VERSION_MIN} to {VERSION}")]
+    Version(u16, u16),
+    /// It spoke before it introduced itself, or introduced itself twice.
+    #[error("spoke out of turn")]
+    Turn,
+    /// More than a message may hold.
+    #[error("sent a message beyond its limits")]
+    Limit,
+}
+
+/// One peer, for status and metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerStatus {
+    /// Its name.
+    pub name: DirectorName,
+    /// Where it stands.
+    pub datacenter: DatacenterName,
+    /// The link is up and both have introduced themselves.
+    pub linked: bool,
+    /// This director has everything that the peer had.
+    pub in_step: bool,
+    /// The peer says that it has synchronised since it started.
+    pub warm: bool,
+    /// Round trip of the latest ping.
+    pub round_trip: Option<Duration>,
+    /// Age of the oldest own change that the peer has not acknowledged.
+    pub lag: Duration,
+    /// Buckets of 4096 that differed at the latest comparison.
+    pub divergent_buckets: u32,
+    /// Its configuration is another one.
+    pub config_differs: bool,
+    /// Bytes on their way to it.
+    pub in_flight_bytes: usize,
+    /// How far its clock is ahead of the own one, in milliseconds.
+    pub clock_ahead_ms: i64,
+}
+
+/// Replication with all peers.
+#[derive(Debug)]
+pub struct Peers {
+    me: DirectorName,
+    datacenter: DatacenterName,
+    config: u64,
+    log: Log,
+    configured: BTreeMap<DirectorName, DatacenterName>,
+    links: BTreeMap<DirectorName, Link>,
+    /// What this director has of each peer; outlives the link.
+    have: BTreeMap<DirectorName, Position>,
+    started: Mono,
+    dropped: BTreeMap<&'static str, u64>,
+}
+
+impl Peers {
+    /// No link yet. The run begins as the time of the start and rises when a peer has seen a higher one.
+    #[must_use]
+    pub fn new(
+        me: DirectorName,
+        datacenter: DatacenterName,
+        configured: BTreeMap<DirectorName, DatacenterName>,
+        config: u64,
+        now: Now,
+    ) -> Self {
+        Self {
+            me,
+            datacenter,
+            config,
+            log: Log::new(now.time.0.max(1)),
+            configured,
+            links: BTreeMap::new(),
+            have: BTreeMap::new(),
+            started: now.mono,
+            dropped: BTreeMap::new(),
+        }
+    }
+
+    /// Follows the configuration: links to directors that are no longer in it are forgotten; the shell closes them.
+    pub fn configure(&mut self, configured: BTreeMap<DirectorName, DatacenterName>, config: u64) {
+        self.links.retain(|name, _| configured.contains_key(name));
+        self.have.retain(|name, _| configured.contains_key(name));
+        self.configured = configured;
+        self.config = config;
+    }
+
+    /// A link stands. Of two directors the one with the smaller name speaks first, on the link that it chooses.
+    ///
+    /// # Errors
+    /// [`Violation::Unknown`].
+    pub fn link_up(&mut self, peer: &DirectorName, now: Now) -> Result<(), Violation> {
+        if !self.configured.contains_key(peer) {
+            return Err(Violation::Unknown);
+        }
+        self.links.insert(peer.clone(), Link::new(self.me < *peer, now.mono));
+        Ok(())
+    }
+
+    /// A link is gone. What is known of the peer's positions stays.
+    pub fn link_down(&mut self, peer: &DirectorName) {
+        self.links.remove(peer);
+    }
+
+    /// Takes a message about links and sessions. Orders, votes, roles and questions are not for here and change nothing.
+    ///
+    /// # Errors
+    /// [`Violation`]: close the link and say why.
+    pub fn handle(
+        &mut self,
+        peer: &DirectorName,
+        message: Message,
+        store: &dyn Store,
+        now: Now,
+    ) -> Result<(), Violation> {
+        if let Message::Hello(hello) = message {
+            return self.handle_hello(peer, hello, store, now);
+        }
+        self.check(peer, &message)?;
+        let link = self.links.get_mut(peer).ok_or(Violation::Unknown)?;
+        match message {
+            Message::Hello(_)
+            | Message::Orders(_)
+            | Message::Votes(_)
+            | Message::Roles(_)
+            | Message::Ask { .. }
+            | Message::Told { .. } => {}
+            Message::Ping { sent, time, warm, have } => {
+                link.pinged(sent, warm, have, ahead(time, now.time));
+            }
+            Message::Pong { sent } => link.ponged(sent, now.mono),
+            Message::Ack { messages } => link.acked(messages)?,
+            Message::Digests { routine, buckets } => link.begin_comparison(routine, buckets),
+            Message::Want { buckets } => link.begin_sending(buckets),
+            Message::Bulk { at, entries } => {
+                let origin = (peer.clone(), at);
+                for entry in entries {
+                    self.take(Change { origin: Some(origin.clone()), entry }, store, now);
+                }
+            }
+            Message::Changes { upto, changes } => {
+                // The number of each does not matter: whoever has `upto` has all of them. Own changes are not behind relayed
+                // ones, so that part of the position stays out.
+                let sender = (peer.clone(), Position { relayed: 0, ..upto });
+                for change in changes {
+                    let origin = change.origin.unwrap_or_else(|| sender.clone());
+                    self.take(Change { origin: Some(origin), entry: change.entry }, store, now);
+                }
+                self.advance(peer, upto, false);
+            }
+            Message::Synced(position) => self.advance(peer, position, true),
+        }
+        Ok(())
+    }
+
+    /// Whether a message is in turn and within its limits: for words that are taken elsewhere.
+    ///
+    /// # Errors
+    /// [`Violation`]: close the link and say why.
+    pub fn check(&mut self, peer: &DirectorName, message: &Message) -> Result<(), Violation> {
+        self.links.get_mut(peer).ok_or(Violation::Unknown)?.check(message)
+    }
+
+    /// The next message for a peer, words before sessions; `None` when there is nothing to say or the window is full.
+    pub fn next(&mut self, peer: &DirectorName, store: &dyn Store, now: Now) -> Option<Message> {
+        self.collect(store, now);
+        let link = self.links.get_mut(peer)?;
+        if link.must_greet() {
+            link.greeted();
+            return Some(Message::Hello(Hello {
+                name: self.me.clone(),
+                datacenter: self.datacenter.clone(),
+                run: self.log.run,
+                version_min: VERSION_MIN,
+                version: VERSION,
+                config: self.config,
+                have: positions(&self.have),
+            }));
+        }
+        let warm = is_warm(&self.links, &self.configured, self.started, now.mono);
+        let link = self.links.get_mut(peer).filter(|link| link.is_linked())?;
+        if let Some(pong) = link.next_pong() {
+            return Some(pong);
+        }
+        if link.ping_is_due(now.mono) {
+            let have = positions(&self.have);
+            return Some(Message::Ping { sent: now.mono.0, time: now.time, warm, have });
+        }
+        link.next_word().or_else(|| link.next_data(peer, &self.log, store, now))
+    }
+
+    /// Puts words (orders, votes, roles, questions, answers) behind those that wait for a peer. Whoever refreshes them asks
+    /// [`Self::has_room_for_words`] first, so that a slow peer costs a bounded number.
+    pub fn say(&mut self, peer: &DirectorName, words: impl IntoIterator<Item = Message>) {
+        if let Some(link) = self.links.get_mut(peer) {
+            link.say(words);
+        }
+    }
+
+    /// Whether all words so far have gone out.
+    #[must_use]
+    pub fn has_room_for_words(&self, peer: &DirectorName) -> bool {
+        self.links.get(peer).is_some_and(|link| link.is_linked() && link.words_are_out())
+    }
+
+    /// Peers with a link on which both have introduced themselves.
+    pub fn linked(&self) -> impl Iterator<Item = &DirectorName> {
+        self.links.iter().filter(|(_, link)| link.is_linked()).map(|(name, _)| name)
+    }
+
+    /// Round trip of the latest ping.
+    #[must_use]
+    pub fn round_trip(&self, peer: &DirectorName) -> Option<Duration> {
+        self.links.get(peer).and_then(|link| link.round_trip)
+    }
+
+    /// Synchronised since the start with every director that it is linked to, or nobody to wait for, or waited long enough.
+    #[must_use]
+    pub fn is_warm(&self, now: Mono) -> bool {
+        is_warm(&self.links, &self.configured, self.started, now)
+    }
+
+    /// This start's number.
+    #[must_use]
+    pub fn run(&self) -> u64 {
+        self.log.run
+    }
+
+    /// By how much the own clock must move forward: it is more than 60 s behind every linked director's, and goes to the
+    /// earliest of theirs (R2).
+    #[must_use]
+    pub fn clock_behind(&self) -> Option<Duration> {
+        let linked = self.links.values().filter(|link| link.is_linked());
+        let ahead = linked.map(|link| link.clock_ahead_ms.unwrap_or(0)).min()?;
+        u64::try_from(ahead).ok().map(Duration::from_millis).filter(|ahead| *ahead > CLOCK_BEHIND)
+    }
+
+    /// When [`Self::next`] may have something to say without any input; now, while a walk is under way.
+    #[must_use]
+    pub fn next_deadline(&self, now: Mono) -> Option<Mono> {
+        self.links.values().filter_map(|link| link.deadline(&self.log, now)).min()
+    }
+
+    /// All configured peers in order of name.
+    #[must_use]
+    pub fn status(&self, now: Mono) -> Vec<PeerStatus> {
+        let one = |(name, datacenter): (&DirectorName, &DatacenterName)| {
+            let link = self.links.get(name).filter(|link| link.is_linked());
+            PeerStatus {
+                name: name.clone(),
+                datacenter: datacenter.clone(),
+                linked: link.is_some(),
+                in_step: link.is_some_and(|link| link.in_step),
+                warm: link.is_some_and(|link| link.peer_is_warm),
+                round_trip: link.and_then(|link| link.round_trip),
+                lag: link.map_or(Duration::ZERO, |link| link.lag(&self.log, now)),
+                divergent_buckets: link.map_or(0, |link| link.divergent_buckets),
+                config_differs: link.is_some_and(|link| link.config.is_some_and(|config| config != self.config)),
+                in_flight_bytes: link.map_or(0, |link| link.in_flight_bytes),
+                clock_ahead_ms: link.and_then(|link| link.clock_ahead_ms).unwrap_or(0),
+            }
+        };
+        self.configured.iter().map(one).collect()
+    }
+
+    /// What was dropped at the door, by reason.
+    #[must_use]
+    pub fn dropped(&self) -> &BTreeMap<&'static str, u64> {
+        &self.dropped
+    }
+
+    /// Counts something that was not believed.
+    pub fn count_dropped(&mut self, reason: &'static str) {
+        *self.dropped.entry(reason).or_default() += 1;
+    }
+
+    fn handle_hello(
+        &mut self,
+        peer: &DirectorName,
+        hello: Hello,
+        store: &dyn Store,
+        now: Now,
+    ) -> Result<(), Violation> {
+        let link = self.links.get_mut(peer).ok_or(Violation::Unknown)?;
+        if hello.name != *peer {
+            return Err(Violation::Name(hello.name));
+        }
+        if hello.version < VERSION_MIN || hello.version_min > VERSION {
+            return Err(Violation::Version(hello.version_min, hello.version));
+        }
+        if link.is_linked() || !link.may_be_greeted() {
+            return Err(Violation::Turn);
+        }
+        if hello.have.len() > POSITIONS_MAX {
+            return Err(Violation::Limit);
+        }
+        let theirs: BTreeMap<_, _> = hello.have.into_iter().collect();
+        let of_me = theirs.get(&self.me).copied();
+        link.introduced(theirs, hello.config);
+        if self.have.get(peer).is_some_and(|known| known.run != hello.run) {
+            self.have.remove(peer);
+        }
+        link.run = hello.run;
+        if let Some(seen) = of_me.filter(|seen| seen.run > self.log.run) {
+            self.outrun(seen.run, now);
+        }
+        self.collect(store, now);
+        let resume = of_me.filter(|position| self.log.reaches(*position));
+        if let Some(link) = self.links.get_mut(peer) {
+            link.begin(resume, self.log.end(), now.mono);
+        }
+        Ok(())
+    }
+
+    /// A peer has seen a higher run of this director: the clock went back over a restart. Numbers of this run mean nothing to
+    /// it, so a new one begins, and every link compares.
+    fn outrun(&mut self, seen: u64, now: Now) {
+        if seen > (now.time + RUN_AHEAD_MAX).0 {
+            return self.count_dropped("run_ahead");
+        }
+        self.log = Log::new(seen + 1);
+        let end = self.log.end();
+        for link in self.links.values_mut().filter(|link| link.is_linked()) {
+            link.begin(None, end, now.mono);
+        }
+    }
+
+    fn collect(&mut self, store: &dyn Store, now: Now) {
+        let row = &mut self.log.own;
+        store.collect(&mut |entry| row.push(Change { origin: None, entry }, now.mono));
+    }
+
+    /// Merges one change, and hands it on when it changed the own table (R16).
+    fn take(&mut self, change: Change, store: &dyn Store, now: Now) {
+        match store.merge(&change.entry) {
+            Taken::Changed => self.log.relayed.push(change, now.mono),
+            Taken::Same => {}
+            Taken::Dropped(reason) => self.count_dropped(reason),
+        }
+    }
+
+    /// The peer has sent everything up to there: that is known of it, once this director is in step with it.
+    fn advance(&mut self, peer: &DirectorName, position: Position, in_step: bool) {
+        let Some(link) = self.links.get_mut(peer) else { return };
+        link.in_step |= in_step;
+        if position.run != link.run {
+            // Its run has just risen (another peer had seen a higher one): what comes now begins anew.
+            link.run = position.run.max(link.run);
+        }
+        if link.in_step && position.run == link.run {
+            self.have.insert(peer.clone(), position);
+        }
+    }
+}
+
+fn is_warm(
+    links: &BTreeMap<DirectorName, Link>,
+    configured: &BTreeMap<DirectorName, DatacenterName>,
+    started: Mono,
+    now: Mono,
+) -> bool {
+    let mut linked = links.values().filter(|link| link.is_linked()).peekable();
+    let in_step = linked.peek().is_some() && linked.all(|link| link.in_step || link.was_in_step);
+    configured.is_empty() || in_step || now.since(started) >= COLD_MAX
+}
+
+fn positions(have: &BTreeMap<DirectorName, Position>) -> Vec<(DirectorName, Position)> {
+    have.iter().take(POSITIONS_MAX).map(|(name, position)| (name.clone(), *position)).collect()
+}
+
+fn ahead(theirs: Time, mine: Time) -> i64 {
+    let distance = |a: Time, b: Time| i64::try_from(a.since(b).as_millis()).unwrap_or(i64::MAX);
+    distance(theirs, mine) - distance(mine, theirs)
+}

@@ -1,0 +1,263 @@
+//! What directors say to each other: plain values, encoded and framed by the shell.
+//!
+//! Owns the shapes and their limits. Names, keys and generations are parsed while they are decoded, so what arrives here is
+//! well-formed; whether it is believed is decided by whoever takes it. Nothing in a message decides by its order of arrival:
+//! positions only say where to resume (R16).
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Time;
+use crate::entry::Entry;
+use crate::health::Vote;
+use crate::ids::{DatacenterName, DirectorName, Key, PoolName, ServerName, SessionId};
+
+/// The newest protocol that this build speaks.
+pub const VERSION: u16 = 1;
+/// The oldest one. N and N-1 interoperate.
+pub const VERSION_MIN: u16 = 1;
+/// Largest encoded data message, in bytes (R17).
+pub const DATA_BYTES_MAX: usize = 64 * 1024;
+/// Most entries of one data message.
+pub const ENTRIES_MAX: usize = 1024;
+/// Most words (votes, roles, orders) of one message.
+pub const WORDS_MAX: usize = 256;
+/// Most directors that one message tells positions of.
+pub const POSITIONS_MAX: usize = 256;
+/// Buckets of a digest: 32 KiB on the wire, and one difference among a million records sends some 250 of them.
+pub const BUCKETS: usize = 4096;
+
+/// Which queue of a link a message goes through; the first never waits for the second (R17).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// Greetings, pings, acknowledgements, orders, votes, roles.
+    Words,
+    /// Sessions: counted against the window.
+    Data,
+}
+
+/// How far a director's changes are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct Position {
+    /// Which start of that director; each is higher than the one before.
+    pub run: u64,
+    /// Its own changes, by number.
+    pub own: u64,
+    /// What it handed on of others', by number.
+    pub relayed: u64,
+}
+
+impl Position {
+    /// Whether whoever stands here has everything up to `other`.
+    #[must_use]
+    pub fn covers(self, other: Self) -> bool {
+        self.run == other.run && self.own >= other.own && self.relayed >= other.relayed
+    }
+}
+
+/// The first word on a link, of each side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Who speaks; must be the name of the link's certificate.
+    pub name: DirectorName,
+    /// Where it stands.
+    pub datacenter: DatacenterName,
+    /// Its present run.
+    pub run: u64,
+    /// The oldest protocol that it speaks.
+    pub version_min: u16,
+    /// The newest one.
+    pub version: u16,
+    /// Digest of its configuration; a difference is reported, never refused.
+    pub config: u64,
+    /// What it has of each director.
+    pub have: Vec<(DirectorName, Position)>,
+}
+
+/// One change, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Whoever has this much of that director has this change too; `None` is the sender's own.
+    pub origin: Option<(DirectorName, Position)>,
+    /// What holds now.
+    pub entry: Entry,
+}
+
+/// One director's vote about one server (R11, R12).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VoteWord {
+    /// About whom.
+    pub server: ServerName,
+    /// Whose vote.
+    pub director: DirectorName,
+    /// The voter's run.
+    pub run: u64,
+    /// The look that it rests on: rises with each look of a run, so that a vote that went around is not younger than it is.
+    pub look: u64,
+    /// How long ago that look was, in milliseconds, all hops included.
+    pub age_ms: u64,
+    /// How old the vote may become, in milliseconds, by the voter's own probe interval.
+    pub lasts_ms: u64,
+    /// What it says.
+    pub vote: Vote,
+}
+
+/// What one director holds about the active role of one pool (R13).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoleWord {
+    /// The pool.
+    pub pool: PoolName,
+    /// Whose word.
+    pub director: DirectorName,
+    /// The director's run.
+    pub run: u64,
+    /// Rises with each word of a run.
+    pub word: u64,
+    /// How long ago it was said, in milliseconds, all hops included.
+    pub age_ms: u64,
+    /// The datacenter that it holds to be active.
+    pub active: DatacenterName,
+    /// Since how many milliseconds before `age_ms`; 0 when it only supposes so.
+    pub began_ms: u64,
+    /// Counts changes; picks no winner.
+    pub epoch: u64,
+    /// Failovers in the last hour.
+    pub failovers: u32,
+    /// Since how many milliseconds its own datacenter serves without a break; `None` when it does not.
+    pub serving_ms: Option<u64>,
+}
+
+/// Everything that is said on a link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Message {
+    /// Who I am and what I have.
+    Hello(Hello),
+    /// Are you there; and what I have now.
+    Ping {
+        /// The sender's monotonic milliseconds, sent back as they are.
+        sent: u64,
+        /// The sender's own clock, for the comparison of clocks (R2).
+        time: Time,
+        /// It has synchronised since it started.
+        warm: bool,
+        /// What it has of each director.
+        have: Vec<(DirectorName, Position)>,
+    },
+    /// I am.
+    Pong {
+        /// As it came.
+        sent: u64,
+    },
+    /// Data messages taken since the link came up.
+    Ack {
+        /// How many.
+        messages: u64,
+    },
+    /// Operators' orders: all of them, in parts.
+    Orders(Vec<Entry>),
+    /// Votes, own and heard.
+    Votes(Vec<VoteWord>),
+    /// Roles, own and heard.
+    Roles(Vec<RoleWord>),
+    /// Digests of all buckets of the sender's table.
+    Digests {
+        /// The usual comparison of a link that is in step: what differs is sent when it differs twice.
+        routine: bool,
+        /// One per bucket.
+        buckets: Vec<u64>,
+    },
+    /// Which buckets to send: one bit each.
+    Want {
+        /// Lowest bucket in the lowest bit of the first byte.
+        buckets: Vec<u8>,
+    },
+    /// Part of a snapshot: merged, never replacing.
+    Bulk {
+        /// Whoever has this much of the sender has all of it.
+        at: Position,
+        /// Seats and states.
+        entries: Vec<Entry>,
+    },
+    /// Everything up to here has been sent.
+    Synced(Position),
+    /// The live tail.
+    Changes {
+        /// Where the receiver stands after this.
+        upto: Position,
+        /// What changed.
+        changes: Vec<Change>,
+    },
+    /// A cold director asks for a key that it does not know.
+    Ask {
+        /// The pool.
+        pool: PoolName,
+        /// The key.
+        key: Key,
+        /// The session, where a key may have several.
+        session: Option<SessionId>,
+    },
+    /// What is known of a key that was asked for.
+    Told {
+        /// The pool.
+        pool: PoolName,
+        /// The key.
+        key: Key,
+        /// Its seat and state, if any.
+        entries: Vec<Entry>,
+    },
+}
+
+impl Message {
+    /// The lane that it goes through.
+    #[must_use]
+    pub fn lane(&self) -> Lane {
+        match self {
+            Self::Hello(_)
+            | Self::Ping { .. }
+            | Self::Pong { .. }
+            | Self::Ack { .. }
+            | Self::Orders(_)
+            | Self::Votes(_)
+            | Self::Roles(_)
+            | Self::Ask { .. }
+            | Self::Told { .. } => Lane::Words,
+            Self::Digests { .. } | Self::Want { .. } | Self::Bulk { .. } | Self::Synced(_) | Self::Changes { .. } => {
+                Lane::Data
+            }
+        }
+    }
+
+    /// About how many bytes it takes when encoded, rather too many.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        const HEAD: usize = 32;
+        HEAD + match self {
+            Self::Hello(hello) => 96 + hello.have.len() * 96,
+            Self::Ping { have, .. } => have.len() * 96,
+            Self::Pong { .. } | Self::Ack { .. } | Self::Synced(_) => 0,
+            Self::Orders(entries) | Self::Bulk { entries, .. } | Self::Told { entries, .. } => {
+                entries.iter().map(weight).sum()
+            }
+            Self::Votes(words) => words.len() * 160,
+            Self::Roles(words) => words.len() * 160,
+            Self::Digests { buckets, .. } => buckets.len() * 9,
+            Self::Want { buckets } => buckets.len(),
+            Self::Changes { changes, .. } => changes.iter().map(|change| weight(&change.entry) + 96).sum(),
+            Self::Ask { .. } => 256,
+        }
+    }
+}
+
+/// About how many bytes an entry takes when encoded, rather too many.
+#[must_use]
+pub fn weight(entry: &Entry) -> usize {
+    const NUMBERS: usize = 72;
+    match entry {
+        Entry::Seat(seat) => {
+            let names = seat.pool.as_str().len() + seat.server.as_str().len() + seat.writer.as_str().len();
+            NUMBERS + names + seat.key.as_str().len()
+        }
+        Entry::State(state) => NUMBERS + 128 + state.key.as_str().len() + state.bytes.len(),
+        Entry::ServerOrder(order) => NUMBERS + 128 + order.reason.len(),
+        Entry::RoleOrder(_) | Entry::LastVerdict(_) | Entry::LastRole(_) | Entry::Clock(_) => NUMBERS + 192,
+    }
+}
