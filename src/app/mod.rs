@@ -164,7 +164,8 @@ async fn live(prepared: Prepared) -> Result<(), StartError> {
             seed,
         }))
     });
-    let page = Arc::new(Page::new(Arc::clone(&edge), Arc::clone(&vitals), metrics, &config));
+    let page = Arc::new(Page::new(Arc::clone(&edge), Arc::clone(&vitals), metrics.clone(), &config));
+    actix::spawn(metrics.upkeep());
     let parts = reload::Parts {
         path,
         clock: Arc::clone(&clock),
