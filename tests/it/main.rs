@@ -14,5 +14,6 @@ mod faults;
 mod house;
 mod monitoring;
 mod parts;
+mod reliability;
 mod storm;
 mod support;

@@ -25,6 +25,7 @@ pub(crate) struct Plan {
     servers: String,
     tables: Vec<(&'static str, String)>,
     keep_state: bool,
+    preparation: String,
 }
 
 impl Plan {
@@ -62,6 +63,12 @@ impl Plan {
     /// Keeps a journal, so that a restarted director knows what the first one knew.
     pub(crate) fn keeping_state(mut self) -> Self {
         self.keep_state = true;
+        self
+    }
+
+    /// Shell commands before the director takes the place of their process: limits, other outputs, variables.
+    pub(crate) fn prepared_by(mut self, commands: &str) -> Self {
+        commands.clone_into(&mut self.preparation);
         self
     }
 
@@ -147,8 +154,9 @@ impl Plan {
             let ports = Ports { public: ports::free(), internal: ports::free(), metrics: ports::free() };
             let text = self.toml(ports, &certificates, &folder.path().join("state"));
             fs::write(folder.path().join("maitred.toml"), text).unwrap();
-            let process = run(folder.path());
-            let mut director = Director { process, folder, ports, certificates: Arc::clone(&certificates) };
+            let (process, preparation) = (run(folder.path(), &self.preparation), self.preparation.clone());
+            let mut director =
+                Director { process, folder, ports, certificates: Arc::clone(&certificates), preparation };
             // Otherwise somebody else took one of the ports in between.
             if director.comes_to_life() {
                 return director;
@@ -176,6 +184,7 @@ pub(crate) struct Director {
     folder: TempDir,
     ports: Ports,
     certificates: Arc<Certificates>,
+    preparation: String,
 }
 
 impl Director {
@@ -277,7 +286,7 @@ impl Director {
 
     /// Starts it again with the same files and ports, after a kill or an end.
     pub(crate) fn start_again(&mut self) {
-        self.process = run(self.folder.path());
+        self.process = run(self.folder.path(), &self.preparation);
         assert!(self.comes_to_life(), "the director does not start again: {:#?}", self.words());
     }
 
@@ -321,8 +330,22 @@ pub(crate) fn maitred() -> Command {
     command
 }
 
-fn run(folder: &Path) -> Process {
-    Process::start("maitred", maitred().current_dir(folder).arg("run").arg("--config").arg(folder.join("maitred.toml")))
+fn run(folder: &Path, preparation: &str) -> Process {
+    let mut command = maitred();
+    command.current_dir(folder).arg("run").arg("--config").arg(folder.join("maitred.toml"));
+    if preparation.is_empty() {
+        return Process::start("maitred", &mut command);
+    }
+    let mut shell = Command::new("sh");
+    shell.current_dir(folder).arg("-c").arg(format!("{preparation}\nexec \"$0\" \"$@\""));
+    shell.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    Process::start("maitred", &mut shell)
 }
 
 #[test]

@@ -60,6 +60,31 @@ impl Kept {
     }
 }
 
+/// One caller who waits for each answer, on one connection.
+pub(crate) struct Line {
+    runtime: tokio::runtime::Runtime,
+    kept: Kept,
+}
+
+impl Line {
+    /// Opens it.
+    pub(crate) fn open(director: &Director) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let trust = director.certificates().client_config(None);
+        let kept = runtime.block_on(Kept::open(director.ports().public, &trust)).unwrap();
+        Self { runtime, kept }
+    }
+
+    /// Starts the session of this key, as a program does.
+    #[track_caller]
+    pub(crate) fn start(&mut self, key: &str) -> Answer {
+        let body = serde_json::json!({"pool": "ua", "key": key}).to_string();
+        let headers = [("content-type", "application/json")];
+        let asked = self.kept.ask(Method::POST, "/maitred/v1/sessions", &headers, &body);
+        self.runtime.block_on(asked).unwrap_or_else(|error| panic!("{key}: {error}"))
+    }
+}
+
 /// Callers that go on until they are told to stop, each with keys of its own, so that each knows where it was.
 pub(crate) struct Crowd {
     stop: Arc<AtomicBool>,

@@ -11,6 +11,7 @@ pub(crate) mod haproxy;
 pub(crate) mod kept;
 pub(crate) mod ports;
 pub(crate) mod process;
+pub(crate) mod silent;
 pub(crate) mod stub;
 pub(crate) mod tomcat;
 pub(crate) mod wait;

@@ -34,6 +34,10 @@ pub(crate) enum Behaviour {
     Endless,
     /// A good answer, a byte a second.
     Drip,
+    /// 200 `ok` after this time.
+    Slow(Duration),
+    /// 200 and 500 in turn.
+    Alternate,
 }
 
 /// The stub. Stops when it is dropped.
@@ -191,9 +195,9 @@ fn answer_all(
         let path = target.split('?').next().unwrap_or("/");
         let wire = wire.get_mut();
         if path == HEALTH {
-            shared.looks.fetch_add(1, Ordering::SeqCst);
+            let look = shared.looks.fetch_add(1, Ordering::SeqCst);
             let behaviour = shared.behaviour.lock().unwrap().clone();
-            if !show_health(wire, &behaviour, stopped)? {
+            if !show_health(wire, &behaviour, look, stopped)? {
                 break;
             }
         } else {
@@ -211,13 +215,24 @@ fn answer_all(
 pub(crate) const HEALTH: &str = "/ua/health";
 
 /// Whether the connection goes on.
-fn show_health(wire: &mut impl Write, behaviour: &Behaviour, stopped: &AtomicBool) -> std::io::Result<bool> {
+fn show_health(
+    wire: &mut impl Write,
+    behaviour: &Behaviour,
+    look: usize,
+    stopped: &AtomicBool,
+) -> std::io::Result<bool> {
     match behaviour {
         Behaviour::Good => answer(wire, "200 OK", "text/plain", "ok")?,
         Behaviour::Status(status) => answer(wire, &format!("{status} As Told"), "text/plain", "")?,
         Behaviour::Report(json) => answer(wire, "200 OK", "application/json", json)?,
         Behaviour::Redirect => wire.write_all(b"HTTP/1.1 302 Found\r\nlocation: /\r\ncontent-length: 0\r\n\r\n")?,
         Behaviour::Close => return Ok(false),
+        Behaviour::Slow(pause) => {
+            thread::sleep(*pause);
+            answer(wire, "200 OK", "text/plain", "ok")?;
+        }
+        Behaviour::Alternate if look.is_multiple_of(2) => answer(wire, "200 OK", "text/plain", "ok")?,
+        Behaviour::Alternate => answer(wire, "500 As Told", "text/plain", "")?,
         Behaviour::Hang => until_stopped(stopped, Duration::from_millis(50), || Ok(()))?,
         Behaviour::Endless => {
             wire.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")?;

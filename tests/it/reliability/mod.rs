@@ -1,0 +1,5 @@
+//! What must survive (`reliability.md`, section 2, the rows of one director), with real processes over real TLS.
+
+mod process;
+mod servers;
+mod state;
