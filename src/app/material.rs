@@ -6,7 +6,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::config::{Config, InternalListener};
-use crate::credentials::{KeyFileError, Keyring};
+use crate::credentials::{KeyFileError, Keyring, TicketKeyError, TicketKeys};
 use crate::http::internal::{Access, TokenFileError};
 use crate::probe::{Planner, Target, TargetError};
 use crate::tls::{ReloadableServer, TlsFileError};
@@ -23,6 +23,9 @@ pub enum MaterialError {
     /// The bearer tokens of the internal listener.
     #[error(transparent)]
     Tokens(#[from] TokenFileError),
+    /// The keys that sign tickets.
+    #[error(transparent)]
+    TicketKeys(#[from] TicketKeyError),
     /// A server that cannot be looked at.
     #[error(transparent)]
     Target(#[from] TargetError),
@@ -36,6 +39,7 @@ pub(super) struct Material {
     pub(super) keyring: Keyring,
     /// Who is let in on the internal listener, where there is one.
     pub(super) access: Option<Access>,
+    pub(super) ticket_keys: TicketKeys,
     pub(super) targets: Vec<Arc<Target>>,
 }
 
@@ -47,7 +51,12 @@ impl Material {
             None => Keyring::ephemeral()?,
         };
         let access = config.listen.internal.as_ref().map(Access::load).transpose()?;
-        Ok(Self { keyring, access, targets: planner.plan(config)? })
+        let algorithm = config.ticket.algorithm;
+        let ticket_keys = match &config.ticket.key_file {
+            Some(path) => TicketKeys::load(path, algorithm)?,
+            None => TicketKeys::ephemeral(algorithm)?,
+        };
+        Ok(Self { keyring, access, ticket_keys, targets: planner.plan(config)? })
     }
 }
 

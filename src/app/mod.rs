@@ -34,7 +34,7 @@ use crate::actors::server_monitor::Observer;
 use crate::actors::watchdog::{Monitors, Watchdog};
 use crate::clock::Clock;
 use crate::config::{self, Change, Config, Diagnostic, FileUse};
-use crate::credentials::Seals;
+use crate::credentials::{Seals, Tickets};
 use crate::http::edge::Edge;
 use crate::http::internal::{self, Internal, InternalParts, Process};
 use crate::http::listener::ListenerOptions;
@@ -147,7 +147,14 @@ async fn live(prepared: Prepared) -> Result<(), StartError> {
     let monitors = Monitors::new(Arc::new(observer));
     effects.reach(&monitors);
     let seals = Arc::new(Seals::new(material.keyring));
-    let edge = Arc::new(Edge::new(Arc::clone(&director), Arc::clone(&clock), Arc::clone(&seals), &config));
+    let tickets = Arc::new(Tickets::new(config.settings.director.clone(), material.ticket_keys));
+    let edge = Arc::new(Edge::new(
+        Arc::clone(&director),
+        Arc::clone(&clock),
+        Arc::clone(&seals),
+        Arc::clone(&tickets),
+        &config,
+    ));
     if let Some(journal) = &journal {
         edge.watch_journal(journal.health().clone());
     }
@@ -172,6 +179,7 @@ async fn live(prepared: Prepared) -> Result<(), StartError> {
         director: Arc::clone(&director),
         effects: Arc::clone(&effects),
         seals,
+        tickets,
         edge: Arc::clone(&edge),
         monitors: Arc::clone(&monitors),
         faces,

@@ -19,7 +19,7 @@ use crate::actors::effects::Effects;
 use crate::actors::watchdog::Monitors;
 use crate::clock::Clock;
 use crate::config::{self, Change, Config, FileUse};
-use crate::credentials::Seals;
+use crate::credentials::{Seals, Tickets};
 use crate::http::edge::Edge;
 use crate::http::internal::Internal;
 use crate::http::metrics::Page;
@@ -47,6 +47,7 @@ pub(super) struct Parts {
     pub(super) director: Arc<Director>,
     pub(super) effects: Arc<Effects>,
     pub(super) seals: Arc<Seals>,
+    pub(super) tickets: Arc<Tickets>,
     pub(super) edge: Arc<Edge>,
     pub(super) monitors: Arc<Monitors>,
     pub(super) faces: Faces,
@@ -131,6 +132,10 @@ impl Reloader {
         parts.faces.take_over(&faces);
         if wanted.affinity.key_file.is_some() {
             parts.seals.replace(material.keyring);
+        }
+        // Without a file the key that was made at start goes on: servers have fetched it.
+        if wanted.ticket.key_file.is_some() || parts.tickets.keys().algorithm() != wanted.ticket.algorithm {
+            parts.tickets.replace(material.ticket_keys);
         }
         parts.edge.reload(&wanted);
         parts.monitors.watch(material.targets);

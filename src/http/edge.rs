@@ -20,8 +20,9 @@ use metrics::{Counter, Histogram, counter, histogram};
 use crate::clock::Clock;
 use crate::config::{Config, KeyLog, LabelSource, Limits, PathPrefix, Pool, StartLog};
 use crate::credentials::cookie::SameSite;
-use crate::credentials::{CookieFault, CookieName, Seals};
+use crate::credentials::{CookieFault, CookieName, Seals, Tickets};
 use crate::http::cors::AllowedOrigins;
+use crate::http::handover::HandoverRule;
 use crate::http::key::{KeyRule, LabelRule};
 use crate::http::page;
 use crate::http::route::Routes;
@@ -35,6 +36,8 @@ pub struct Edge {
     pub clock: Arc<Clock>,
     /// Seals and opens cookies and tokens.
     pub seals: Arc<Seals>,
+    /// Signs and verifies tickets.
+    pub tickets: Arc<Tickets>,
     site: ArcSwap<Site>,
     stopping: AtomicBool,
     journal: OnceLock<JournalHealth>,
@@ -48,11 +51,17 @@ const COLD_MAX: Duration = Duration::from_secs(5);
 impl Edge {
     /// Puts the edge of one director together.
     #[must_use]
-    pub fn new(director: Arc<Director>, clock: Arc<Clock>, seals: Arc<Seals>, config: &Config) -> Self {
+    pub fn new(
+        director: Arc<Director>,
+        clock: Arc<Clock>,
+        seals: Arc<Seals>,
+        tickets: Arc<Tickets>,
+        config: &Config,
+    ) -> Self {
         let site = ArcSwap::from_pointee(Site::new(config));
         let cold_until = if config.peers.is_empty() { Mono::default() } else { clock.now().mono + COLD_MAX };
         let (stopping, journal) = (AtomicBool::new(false), OnceLock::new());
-        Self { director, clock, seals, site, stopping, journal, cold_until }
+        Self { director, clock, seals, tickets, site, stopping, journal, cold_until }
     }
 
     /// Lets `ready` speak of the journal. The first one given stays.
@@ -130,6 +139,8 @@ pub struct PoolSite {
     pub cookie: CookieName,
     /// From which pages it is sent.
     pub same_site: SameSite,
+    /// How the server learns of the session.
+    pub handover: HandoverRule,
     /// How long a session is remembered.
     pub ttl: Duration,
     /// Whose pages may call and embed.
@@ -173,12 +184,14 @@ impl PoolSite {
     fn new(name: &PoolName, pool: &Pool, ttl: Duration) -> Self {
         let origins: AllowedOrigins = pool.embed.iter().collect();
         let labels: &BTreeMap<LabelName, LabelSource> = &pool.labels;
+        let same_site = SameSite::of(pool.is_embedded());
         Self {
             key: KeyRule::new(&pool.key),
             labels: LabelRule::new(labels),
             home: pool.home.to_string(),
             cookie: CookieName::of(name),
-            same_site: SameSite::of(pool.is_embedded()),
+            same_site,
+            handover: HandoverRule::new(pool, same_site, counter!("maitred_tickets_total", "pool" => name.to_string())),
             ttl,
             jsonp: pool.jsonp,
             policy: page::content_security_policy(origins.as_slice()),

@@ -43,6 +43,12 @@ impl<'a> RequestHost<'a> {
         self.name
     }
 
+    /// The port, if it was written.
+    #[must_use]
+    pub fn port(self) -> Option<u16> {
+        self.port
+    }
+
     /// Whether it is the same host as `other`, a port that is the scheme's default counting as none.
     #[must_use]
     pub fn is_same(self, other: Self, default_port: u16) -> bool {

@@ -16,6 +16,7 @@ pub mod caller;
 pub mod connection;
 pub mod cors;
 pub mod edge;
+pub mod handover;
 pub mod health;
 pub mod host;
 pub mod internal;

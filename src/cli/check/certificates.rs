@@ -9,7 +9,7 @@ use std::time::Duration;
 use maitred_core::clock::Time;
 
 use crate::config::{Config, FileKind, FileUse, Findings, Loaded, Tls};
-use crate::credentials::Keyring;
+use crate::credentials::{Keyring, TicketKeys};
 use crate::tls::{Identity, load_roots};
 
 /// A certificate with less time left is worth a word.
@@ -35,7 +35,10 @@ pub(super) fn look(loaded: &Loaded, wall: Time) -> Findings {
         let refused = match file.kind {
             FileKind::Authorities => load_roots(&file.path).err().map(|error| error.to_string()),
             FileKind::AffinityKeys => Keyring::load(&file.path).err().map(|error| error.to_string()),
-            FileKind::Certificate | FileKind::PrivateKey | FileKind::Tokens | FileKind::TicketKeys => None,
+            FileKind::TicketKeys => {
+                TicketKeys::load(&file.path, config.ticket.algorithm).err().map(|error| error.to_string())
+            }
+            FileKind::Certificate | FileKind::PrivateKey | FileKind::Tokens => None,
         };
         if let Some(reason) = refused {
             found.errors.push(file.diagnostic(without_path(&file.path, &reason)));

@@ -1,6 +1,7 @@
 //! maitred's own paths: which there are, which methods each has, and which pages of other origins may call them.
 
-use actix_http::Method;
+use actix_http::header::{CACHE_CONTROL, HeaderValue};
+use actix_http::{Method, StatusCode};
 
 use crate::http::ask::Ask;
 use crate::http::problem::Problem;
@@ -25,6 +26,7 @@ enum Resource<'a> {
     SessionEnd(&'a str),
     StartScript,
     ServersScript,
+    TicketKeys,
 }
 
 impl<'a> Resource<'a> {
@@ -34,6 +36,7 @@ impl<'a> Resource<'a> {
             "/v1/sessions" => Some(Self::Sessions),
             "/v1/start.js" => Some(Self::StartScript),
             "/v1/servers.js" => Some(Self::ServersScript),
+            "/v1/jwks.json" => Some(Self::TicketKeys),
             _ => {
                 let session = path.strip_prefix("/v1/sessions/")?;
                 match session.split_once('/') {
@@ -49,7 +52,7 @@ impl<'a> Resource<'a> {
         match self {
             Self::Sessions | Self::SessionEnd(_) => "POST, OPTIONS",
             Self::Session(_) => "GET, DELETE, OPTIONS",
-            Self::StartScript | Self::ServersScript => "GET, OPTIONS",
+            Self::StartScript | Self::ServersScript | Self::TicketKeys => "GET, OPTIONS",
         }
     }
 }
@@ -75,9 +78,18 @@ fn called(ask: &Ask<'_>, resource: Resource<'_>, body: Body) -> Reply {
         }
         (&Method::GET, Resource::StartScript) => scripts::start(ask),
         (&Method::GET, Resource::ServersScript) => scripts::servers(ask),
+        (&Method::GET, Resource::TicketKeys) => Ok(ticket_keys(ask)),
         _ => Err(Problem::Method { allow: resource.methods() }),
     };
     reply.unwrap_or_else(|problem| ask.refuse(&problem, None))
+}
+
+/// `GET /v1/jwks.json`: what servers verify tickets with. Public, and the same for everybody; a server that meets an unknown `kid` may
+/// ask past its cache.
+fn ticket_keys(ask: &Ask<'_>) -> Reply {
+    let mut reply = reply::full(StatusCode::OK, "application/jwk-set+json", ask.edge.tickets.jwks());
+    reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+    reply
 }
 
 #[cfg(test)]

@@ -40,9 +40,11 @@ pub(super) fn start(ask: &Ask<'_>) -> Result<Reply, Problem> {
         Err(problem) => return Ok(refused(ask, &callback, &problem)),
     };
     let alternates = ask.edge.director.alternates(&seat);
-    let mut reply = reply::script(&callback, &seat::body(ask, pool, &seat, &alternates, WithToken::Never));
+    let handed = pool.handover.hand_over(ask, &seat, None);
+    let mut reply = reply::script(&callback, &seat::body(ask, pool, &seat, &alternates, &handed, WithToken::Never));
+    handed.set_cookie(&mut reply);
     if let Some(cookie) = seat::cookie(ask, pool, &seat) {
-        reply.headers_mut().insert(SET_COOKIE, cookie);
+        reply.headers_mut().append(SET_COOKIE, cookie);
     }
     Ok(reply)
 }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::credentials::{Opened, token};
 use crate::http::ask::Ask;
 use crate::http::edge::{PoolSite, count_fault, count_refused};
+use crate::http::handover::Handed;
 use crate::http::problem::Problem;
 use crate::http::random::bits_128;
 use crate::http::{key, start_log};
@@ -127,6 +128,8 @@ pub(super) struct SeatBody<'a> {
     server: ServerBody<'a>,
     alternates: Vec<ServerBody<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    ticket: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<String>,
     expires_in: u64,
     alternates_expires_in: u64,
@@ -169,12 +172,13 @@ pub(super) enum WithToken {
     Never,
 }
 
-/// Writes a seat out. `alternates` are borrowed, so the caller keeps them.
+/// Writes a seat out. `alternates` and `handed` are borrowed, so the caller keeps them.
 pub(super) fn body<'a>(
     ask: &Ask<'_>,
     pool: &'a PoolSite,
     seat: &'a Seat,
     alternates: &'a [Target],
+    handed: &'a Handed<'_>,
     token: WithToken,
 ) -> SeatBody<'a> {
     let may = token == WithToken::Owner && seat.owner;
@@ -188,6 +192,7 @@ pub(super) fn body<'a>(
         owner: seat.owner,
         server: ServerBody::of(&seat.server, pool),
         alternates: alternates.iter().map(|target| ServerBody::of(target, pool)).collect(),
+        ticket: handed.ticket(),
         token,
         expires_in: seat.ttl.as_secs(),
         alternates_expires_in: ALTERNATES_EXPIRE_IN,

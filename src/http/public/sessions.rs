@@ -39,9 +39,11 @@ pub(super) fn create(ask: &Ask<'_>, body: &Bytes) -> Result<Reply, Problem> {
     let seat = seat::start(ask, pool, wish)?;
     let alternates = ask.edge.director.alternates(&seat);
     let status = if seat.affinity == Affinity::Placed { StatusCode::CREATED } else { StatusCode::OK };
-    let mut reply = reply::json(status, JSON, &seat::body(ask, pool, &seat, &alternates, WithToken::Owner));
+    let handed = pool.handover.hand_over(ask, &seat, None);
+    let mut reply = reply::json(status, JSON, &seat::body(ask, pool, &seat, &alternates, &handed, WithToken::Owner));
+    handed.set_cookie(&mut reply);
     if let Some(cookie) = seat::cookie(ask, pool, &seat) {
-        reply.headers_mut().insert(SET_COOKIE, cookie);
+        reply.headers_mut().append(SET_COOKIE, cookie);
     }
     Ok(reply)
 }
@@ -122,7 +124,8 @@ pub(super) fn read(ask: &Ask<'_>, session: &str) -> Result<Reply, Problem> {
             return Err(Problem::NotFound);
         }
         let alternates = ask.edge.director.alternates(&seat);
-        let body = seat::body(ask, pool, &seat, &alternates, WithToken::Owner);
+        let handed = pool.handover.hand_over(ask, &seat, None);
+        let body = seat::body(ask, pool, &seat, &alternates, &handed, WithToken::Owner);
         return Ok(reply::json(StatusCode::OK, JSON, &body));
     }
     // It is known and its server is not usable: the next start gives it another one.

@@ -11,11 +11,12 @@ use crate::http::ask::Ask;
 use crate::http::caller;
 use crate::http::cors::{self, Caller, is_allowed_preflight};
 use crate::http::edge::PoolSite;
+use crate::http::handover::Handed;
 use crate::http::problem::Problem;
 use crate::http::public::seat::{self, Wish};
 use crate::http::reply::{self, Reply};
 use crate::http::route::Routed;
-use crate::http::target::location;
+use crate::http::target::{RequestTarget, location};
 
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
@@ -58,9 +59,11 @@ fn visit(ask: &Ask<'_>, pool: &PoolSite) -> Result<Reply, Problem> {
     let key = pool.key.read(ask.target, ask.headers(), shown.as_ref().map(|shown| &shown.seat.key))?;
     let labels = pool.labels.read(ask.target, ask.headers())?;
     let seat = seat::start(ask, pool, Wish { key, shown, labels, avoid: None })?;
-    let mut reply = redirect(ask, pool, &seat)?;
+    let handed = pool.handover.hand_over(ask, &seat, Some(ask.target));
+    let mut reply = redirect(ask, pool, &seat, &handed)?;
+    handed.set_cookie(&mut reply);
     if let Some(cookie) = seat::cookie(ask, pool, &seat) {
-        reply.headers_mut().insert(SET_COOKIE, cookie);
+        reply.headers_mut().append(SET_COOKIE, cookie);
     }
     Ok(reply)
 }
@@ -68,19 +71,23 @@ fn visit(ask: &Ask<'_>, pool: &PoolSite) -> Result<Reply, Problem> {
 /// The redirect to the seat that the caller already has, or `none`. Creates nothing and sets nothing.
 fn peek(ask: &Ask<'_>, pool: &PoolSite, none: Problem) -> Result<Reply, Problem> {
     match seat::seated(ask, pool)? {
-        Some(seat) => redirect(ask, pool, &seat),
+        Some(seat) => redirect(ask, pool, &seat, &pool.handover.hand_over(ask, &seat, Some(ask.target))),
         None => Err(none),
     }
 }
 
-fn redirect(ask: &Ask<'_>, pool: &PoolSite, seat: &Seat) -> Result<Reply, Problem> {
+fn redirect(ask: &Ask<'_>, pool: &PoolSite, seat: &Seat, handed: &Handed<'_>) -> Result<Reply, Problem> {
     let status = match ask.head.method {
         Method::GET | Method::HEAD => StatusCode::FOUND,
         // 302 would let the browser turn a POST into a GET.
         _ => StatusCode::TEMPORARY_REDIRECT,
     };
-    let location = location(&seat.server.origin, &pool.home, ask.target).ok_or(Problem::Internal)?;
-    Ok(reply::redirect(status, location))
+    let query = handed.query(ask.target.query);
+    let target = RequestTarget { query: query.as_deref(), ..ask.target };
+    let location = location(&seat.server.origin, &pool.home, target).ok_or(Problem::Internal)?;
+    let mut reply = reply::redirect(status, location);
+    handed.protect(&mut reply);
+    Ok(reply)
 }
 
 fn cannot_be_redirected(ask: &Ask<'_>) -> Problem {

@@ -23,7 +23,7 @@ use crate::config::{
     Config, Handover, Host, KeySource, LabelSource, Limits, Listeners, LocalPath, Origin, PathPrefix, Pool,
     PublicListener, Route, Tls,
 };
-use crate::credentials::{Keyring, Seals};
+use crate::credentials::{Keyring, Seals, TicketKeys, Tickets};
 use crate::http::edge::Edge;
 use crate::http::public::{ListenerOptions, serve};
 
@@ -146,7 +146,9 @@ impl Fixture {
         let clock = Arc::new(Clock::new(None));
         let director = Director::new(config.settings.clone(), TableOptions::default(), clock.now()).unwrap();
         let seals = Arc::new(Seals::new(Keyring::ephemeral().unwrap()));
-        let edge = Arc::new(Edge::new(Arc::new(director), clock, seals, config));
+        let keys = TicketKeys::ephemeral(config.ticket.algorithm).unwrap();
+        let tickets = Arc::new(Tickets::new(config.settings.director.clone(), keys));
+        let edge = Arc::new(Edge::new(Arc::new(director), clock, seals, tickets, config));
         let socket = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let address = socket.local_addr().unwrap();
         let (shared, limits) = (Arc::clone(&edge), config.limits);

@@ -3,6 +3,7 @@
 mod bytes;
 mod doors;
 mod fixture;
+mod handover;
 mod log;
 mod redirects;
 mod scripts;
