@@ -29,6 +29,8 @@ use maitred_core::ids::{DirectorName, ServerName};
 use ring::rand::SystemRandom;
 use thiserror::Error;
 
+use crate::config::TicketAlgorithm;
+
 pub use claims::Claims;
 pub use keys::{TicketKeyError, TicketKeys};
 pub use verify::TicketFault;
@@ -62,6 +64,14 @@ impl Tickets {
     #[must_use]
     pub fn new(issuer: DirectorName, keys: TicketKeys) -> Self {
         Self { issuer, keys: ArcSwap::from_pointee(keys), random: SystemRandom::new() }
+    }
+
+    /// With one key made now; see [`TicketKeys::ephemeral`].
+    ///
+    /// # Errors
+    /// When the system gives no randomness.
+    pub fn ephemeral(issuer: DirectorName, algorithm: TicketAlgorithm) -> Result<Self, TicketKeyError> {
+        Ok(Self::new(issuer, TicketKeys::ephemeral(algorithm)?))
     }
 
     /// Puts other keys in force, in one step.

@@ -42,8 +42,10 @@ fn start() -> (Arc<Edge>, SocketAddr) {
     let clock = Arc::new(Clock::new(None));
     let director = Director::new(config.settings.clone(), TableOptions::default(), clock.now()).unwrap();
     let vitals = Arc::new(Vitals::new(clock.now().time, None, Vec::new()));
-    let edge = Edge::new(Arc::new(director), clock, Arc::new(Seals::new(Keyring::ephemeral().unwrap())), &config);
-    let edge = Arc::new(edge);
+    let seals = Arc::new(Seals::new(Keyring::ephemeral().unwrap()));
+    let issuer = config.settings.director.clone();
+    let tickets = Arc::new(crate::credentials::Tickets::ephemeral(issuer, config.ticket.algorithm).unwrap());
+    let edge = Arc::new(Edge::new(Arc::new(director), clock, seals, tickets, &config));
     let page = Arc::new(Page::new(Arc::clone(&edge), vitals, Metrics::new(), &config));
     let socket = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = socket.local_addr().unwrap();

@@ -109,7 +109,9 @@ impl Fixture {
         let clock = Arc::new(Clock::new(None));
         let director = Director::new(config.settings.clone(), TableOptions::default(), clock.now()).unwrap();
         let seals = Arc::new(Seals::new(Keyring::ephemeral().unwrap()));
-        let edge = Arc::new(Edge::new(Arc::new(director), Arc::clone(&clock), seals, &config));
+        let issuer = config.settings.director.clone();
+        let tickets = Arc::new(crate::credentials::Tickets::ephemeral(issuer, config.ticket.algorithm).unwrap());
+        let edge = Arc::new(Edge::new(Arc::new(director), Arc::clone(&clock), seals, tickets, &config));
         let listen = config.listen.internal.clone().unwrap();
         let tls = ReloadableServer::internal(&listen.tls.cert, &listen.tls.key, listen.client_ca.as_deref()).unwrap();
         let process = FakeProcess { performed: AtomicUsize::new(0), answer: Mutex::new(Ok(Vec::new())) };

@@ -23,7 +23,7 @@ use crate::config::{
     Config, Handover, Host, KeySource, LabelSource, Limits, Listeners, LocalPath, Origin, PathPrefix, Pool,
     PublicListener, Route, Tls,
 };
-use crate::credentials::{Keyring, Seals, TicketKeys, Tickets};
+use crate::credentials::{Keyring, Seals, Tickets};
 use crate::http::edge::Edge;
 use crate::http::public::{ListenerOptions, serve};
 
@@ -146,8 +146,8 @@ impl Fixture {
         let clock = Arc::new(Clock::new(None));
         let director = Director::new(config.settings.clone(), TableOptions::default(), clock.now()).unwrap();
         let seals = Arc::new(Seals::new(Keyring::ephemeral().unwrap()));
-        let keys = TicketKeys::ephemeral(config.ticket.algorithm).unwrap();
-        let tickets = Arc::new(Tickets::new(config.settings.director.clone(), keys));
+        let issuer = config.settings.director.clone();
+        let tickets = Arc::new(Tickets::ephemeral(issuer, config.ticket.algorithm).unwrap());
         let edge = Arc::new(Edge::new(Arc::new(director), clock, seals, tickets, config));
         let socket = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let address = socket.local_addr().unwrap();
