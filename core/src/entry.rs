@@ -9,6 +9,9 @@ use crate::clock::{Stamp, Time};
 use crate::ids::{DatacenterName, DirectorName, Generation, IncarnationTag, Key, PoolName, ServerName, SessionId};
 
 /// One remembered fact.
+///
+/// The journal tells kinds apart by their position: a new kind goes to the END, and none ever goes away, so that an older journal
+/// still reads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Entry {
     /// A seat or its tombstone.
@@ -25,6 +28,10 @@ pub enum Entry {
     LastRole(LastRole),
     /// The writer's clock, so that it never runs backwards over a restart (R2).
     Clock(Time),
+    /// Who is logged in at a session, and by that the alias from agent to session.
+    Confirmed(ConfirmedEntry),
+    /// A dependency of a server that broke.
+    Outage(OutageEntry),
 }
 
 /// A seat: which server a key sits at, since when, and whether it still does.
@@ -93,6 +100,51 @@ pub struct StateEntry {
     pub writer: DirectorName,
     /// At most 4 KiB.
     pub bytes: Vec<u8>,
+}
+
+/// A server's word about who is logged in at one of its sessions: a register per session, ordered by (stamp, writer).
+///
+/// The alias (pool, agent) → session follows from it: the newest confirm of an agent wins (R5). It moves no seat's stamp (R1).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfirmedEntry {
+    /// The pool.
+    pub pool: PoolName,
+    /// The session's key.
+    pub key: Key,
+    /// The session.
+    pub session: SessionId,
+    /// Several sessions of one key are apart in this pool (R10).
+    pub by_session: bool,
+    /// The server that confirmed.
+    pub server: ServerName,
+    /// The life of its process.
+    pub incarnation: IncarnationTag,
+    /// The generation of the seat that it confirmed.
+    pub generation: Generation,
+    /// Who is logged in; the key itself where the server named nobody.
+    pub agent: Key,
+    /// When it was confirmed.
+    pub stamp: Stamp,
+    /// The director that took it.
+    pub writer: DirectorName,
+}
+
+/// The outages of a server's dependency with effect `reset`: a register ordered by (count, finished).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutageEntry {
+    /// The server.
+    pub server: ServerName,
+    /// The dependency's name.
+    pub dependency: String,
+    /// The life of the server's process.
+    pub incarnation: IncarnationTag,
+    /// Turns so far: odd while it is down. Outage number n begins with turn 2n - 1, so that directors that saw the same turns
+    /// count the same number.
+    pub count: u64,
+    /// When the last outage began.
+    pub began: Time,
+    /// Every session that the last outage affected has been reset.
+    pub finished: bool,
 }
 
 /// An operator's word about a server: a register ordered by (stamp, writer) (R15).

@@ -4,10 +4,12 @@
 //! Its `Cargo.toml` proves it.
 
 pub mod clock;
+mod digest;
 pub mod director;
 pub mod entry;
 pub mod event;
 pub mod health;
+pub mod held;
 pub mod ids;
 pub mod load;
 pub mod placement;

@@ -161,6 +161,21 @@ impl ServerLoad {
             .fetch_update(Relaxed, Relaxed, |word| (word >> 32 == minute && word & 0xffff_ffff > 0).then(|| word - 1));
     }
 
+    /// A session that only its server knew is stored now: most probably one of those with a minted key that nobody has shown
+    /// again. The oldest that counts is taken, whichever it was: the sum is right, and it would have been forgotten first.
+    pub fn minted_adopted(&self, now: Time) {
+        if !self.any_minted.load(Relaxed) {
+            return;
+        }
+        let now = minute(now);
+        for minute in now.saturating_sub(millis(MINTED_COUNTS_FOR) / 60_000) + 1..=now {
+            let take = |word: u64| (word >> 32 == minute && word & 0xffff_ffff > 0).then(|| word - 1);
+            if self.minted[bucket(minute)].fetch_update(Relaxed, Relaxed, take).is_ok() {
+                return;
+            }
+        }
+    }
+
     /// A live seat entered the table.
     pub fn seated(&self) {
         self.seats.fetch_add(1, Relaxed);

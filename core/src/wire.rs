@@ -259,5 +259,7 @@ pub fn weight(entry: &Entry) -> usize {
         Entry::State(state) => NUMBERS + 128 + state.key.as_str().len() + state.bytes.len(),
         Entry::ServerOrder(order) => NUMBERS + 128 + order.reason.len(),
         Entry::RoleOrder(_) | Entry::LastVerdict(_) | Entry::LastRole(_) | Entry::Clock(_) => NUMBERS + 192,
+        Entry::Confirmed(confirmed) => NUMBERS + 256 + confirmed.key.as_str().len() + confirmed.agent.as_str().len(),
+        Entry::Outage(outage) => NUMBERS + 64 + outage.dependency.len(),
     }
 }

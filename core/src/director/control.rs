@@ -12,9 +12,9 @@ use super::hearsay::Hearsay;
 use super::picture;
 use super::{Director, orders};
 use crate::clock::{Mono, Now};
-use crate::entry::{Entry, LastRole, OperatorWord, RoleOrder};
+use crate::entry::{Entry, LastRole, OperatorWord, OutageEntry, RoleOrder};
 use crate::event::{Effect, Event};
-use crate::health::{Change, Look, Outcome, ServerChange, State, Turn, Verdict, Watch};
+use crate::health::{Change, Look, Outcome, Report, ServerChange, State, Turn, Verdict, Watch};
 use crate::ids::{PoolName, ServerName};
 use crate::role::{Role, Service};
 use crate::session::{Full, Names};
@@ -24,6 +24,8 @@ use crate::view::View;
 /// Effects that wait for the shell at most; beyond that the oldest is dropped and counted. The shell drains after each input,
 /// so this is only reached when it is stuck.
 const EFFECTS_MAX: usize = 16_384;
+/// How long a server's word about its load stands when it does not repeat it.
+const LOAD_REPORT_LASTS: Duration = Duration::from_secs(60);
 /// How long after a look the next one is due when its server is not configured (any more).
 const UNKNOWN_SERVER_DELAY: Duration = Duration::from_secs(5);
 
@@ -40,6 +42,8 @@ pub(super) struct Control {
     words: BTreeMap<ServerName, OperatorWord>,
     /// When to count a reborn server's orphans out of its load.
     pub(super) orphans_due: BTreeMap<ServerName, Mono>,
+    /// Dependencies with effect `reset`, by server and name; bounded by the configuration.
+    pub(super) outages: BTreeMap<(ServerName, String), OutageEntry>,
     effects: VecDeque<Effect>,
     effects_dropped: u64,
     /// When the roles were weighed last.
@@ -55,6 +59,7 @@ pub(super) enum Register {
     Order(ServerName),
     Role(PoolName),
     RoleOrder(PoolName),
+    Outage(ServerName, String),
 }
 
 impl Control {
@@ -73,6 +78,7 @@ impl Control {
             unwritten: BTreeMap::new(),
             words: BTreeMap::new(),
             orphans_due: BTreeMap::new(),
+            outages: BTreeMap::new(),
             effects: VecDeque::new(),
             effects_dropped: 0,
             weighed: now.mono,
@@ -138,11 +144,13 @@ impl Control {
                     self.publish(Event::ServerReborn { pool, server, incarnation: new });
                 }
             }
-            ServerChange::Dependency { name, effect, up, .. } => {
-                if effect == DependencyEffect::Degrade {
+            ServerChange::Dependency { name, effect, up, known } => match effect {
+                DependencyEffect::Degrade => {
                     self.publish(Event::ServerDegraded { pool, server, dependency: name, degraded: !up });
                 }
-            }
+                DependencyEffect::Reset if known => self.turn(&server, &name, up, now),
+                DependencyEffect::Reset | DependencyEffect::Down => {}
+            },
             ServerChange::Standing { .. } => {
                 let (word, reason) = self.watch.server(&server).map_or_else(Default::default, |health| {
                     let reason = health.operator().map_or_else(String::new, |order| order.reason.clone());
@@ -208,11 +216,12 @@ impl Director {
         if let Outcome::Good(report) = &look.outcome
             && report.server.as_ref().is_none_or(|name| name == server)
         {
-            self.count_report(&control, server, report.sessions, report.capacity, now);
+            self.count_report(&control, server, report, now);
         }
         let settings = Arc::clone(&control.settings);
         let changes = control.watch.look(server, look, &settings, now);
         self.settle(&mut control, changes, now);
+        control.mend_outages(server, now);
         control.watch.next_probe(server, &settings, now.mono).unwrap_or(UNKNOWN_SERVER_DELAY)
     }
 
@@ -255,6 +264,11 @@ impl Director {
         let view = picture::build(control, &self.names, &self.counts, None)?;
         control.view = Arc::new(view);
         self.show(control);
+        let configured = |ix| control.view.pools().any(|pool| pool.server(ix).is_some());
+        self.lists.forget_all_but(configured, self.names.book().servers());
+        let gone: Vec<_> =
+            control.outages.iter().filter(|(_, it)| !control.resets_by(it)).map(|(at, _)| at.clone()).collect();
+        gone.iter().for_each(|at| drop(control.outages.remove(at)));
         Ok(())
     }
 
@@ -307,19 +321,19 @@ impl Director {
         }
     }
 
-    fn count_report(
-        &self,
-        control: &Control,
-        server: &ServerName,
-        sessions: Option<u32>,
-        capacity: Option<u32>,
-        now: Now,
-    ) {
+    /// Takes what a report says of load. What it leaves out is unknown: an earlier word, perhaps by a beat beside plain probes,
+    /// stands until it is too old.
+    pub(super) fn count_report(&self, control: &Control, server: &ServerName, report: &Report, now: Now) {
         let Some((pool, view)) = control.view.server(server) else { return };
-        view.load.limit(capacity.unwrap_or(pool.settings().capacity));
-        match sessions {
+        let known = control.watch.server(server).and_then(|health| health.latest_report());
+        let known = known.filter(|_| *report == Report::default()).and_then(|latest| latest.report.capacity);
+        view.load.limit(report.capacity.or(known).unwrap_or(pool.settings().capacity));
+        match report.sessions {
             Some(sessions) => view.load.report(sessions, now.mono),
-            None => view.load.forget_report(),
+            None if view.load.reported_at().is_some_and(|at| now.mono.since(at) >= LOAD_REPORT_LASTS) => {
+                view.load.forget_report();
+            }
+            None => {}
         }
     }
 }

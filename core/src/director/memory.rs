@@ -98,6 +98,15 @@ impl Director {
                 Vec::new()
             }),
             Entry::Clock(time) => Restored::Clock(time),
+            Entry::Confirmed(_) => Restored::Unknown,
+            Entry::Outage(outage) => {
+                let mut control = self.control.lock();
+                if !control.resets_by(&outage) {
+                    return Restored::Unknown;
+                }
+                control.take_outage(outage, false);
+                Restored::Taken
+            }
         }
     }
 
@@ -123,6 +132,7 @@ impl Director {
             health.last_verdict(now.time).map(Entry::LastVerdict).into_iter().for_each(&mut *sink);
         }
         control.role_orders.values().cloned().map(Entry::RoleOrder).for_each(&mut *sink);
+        control.outages.values().cloned().map(Entry::Outage).for_each(&mut *sink);
         for (pool, role) in &control.roles {
             if let Some(active) = role.active().cloned() {
                 let time = now.time - role.began(now.mono).unwrap_or_default();

@@ -8,21 +8,28 @@
 //!
 //! - `handle_link_up`, `handle_message`, `next_message`, `handle_link_down`: the other directors.
 //!
-//! Locks: control, then peers, then a shard, never two shards, never control or peers while a shard is held. A start reads the view without a lock and
+//! Locks: control, then peers, then a server's desk (`lists`), then a shard; never two of a kind, never an earlier one while a
+//! later one is held. Behind a shard come only leaves, under which no other lock is taken. A start reads the view without a lock and
 //! touches one shard, under whose lock it checks that the view is still the one it read: once an order has been acknowledged,
 //! no start that began before it can still act on the old picture.
 
 mod avoid;
+mod beats;
 mod control;
 mod counts;
 mod hearsay;
+mod listed;
+mod lists;
 mod memory;
 mod orders;
+mod outages;
 mod pace;
 mod peers;
 mod picture;
+mod resets;
 mod sessions;
 mod start;
+mod walk_in;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,8 +38,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
+pub use beats::{Beat, BeatAnswer, BeatRefusal, DONE_MAX, ORDERS_MAX};
 pub use memory::{Restored, RestoredCounts};
 pub use orders::{Ordered, Preview, RoleRefusal, UnknownServer};
+pub use resets::{OrderId, ResetOrder, ResetReason};
 pub use sessions::{End, EndRefusal, ReseatRefusal, Reseated, SessionPage, SessionState, SessionsFilter};
 
 use crate::clock::Now;
@@ -45,6 +54,7 @@ use crate::view::View;
 use avoid::Avoided;
 use control::Control;
 use counts::Counts;
+use lists::Lists;
 
 /// The decisions of one director.
 #[derive(Debug)]
@@ -58,6 +68,7 @@ pub struct Director {
     /// The number of the view in `view`, for the check under a shard's lock.
     number: AtomicU64,
     avoided: Mutex<Avoided>,
+    lists: Lists,
     control: Mutex<Control>,
     peers: Mutex<Peers>,
     paces: Mutex<BTreeMap<PoolName, pace::Pace>>,
@@ -84,6 +95,7 @@ impl Director {
             number: AtomicU64::new(control.view.number()),
             view: ArcSwap::new(Arc::clone(&control.view)),
             avoided: Mutex::new(Avoided::default()),
+            lists: Lists::default(),
             control: Mutex::new(control),
             peers: Mutex::new(peers),
             paces: Mutex::default(),

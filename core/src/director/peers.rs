@@ -43,7 +43,9 @@ impl Store for Shelf<'_> {
             | Entry::RoleOrder(_)
             | Entry::LastVerdict(_)
             | Entry::LastRole(_)
-            | Entry::Clock(_) => Taken::Dropped("kind"),
+            | Entry::Clock(_)
+            | Entry::Confirmed(_)
+            | Entry::Outage(_) => Taken::Dropped("kind"),
         }
     }
 
@@ -355,9 +357,13 @@ impl Control {
                 self.hearsay.orders += 1;
                 Ok(Vec::new())
             }
-            Entry::Seat(_) | Entry::State(_) | Entry::LastVerdict(_) | Entry::LastRole(_) | Entry::Clock(_) => {
-                Err("kind")
-            }
+            Entry::Seat(_)
+            | Entry::State(_)
+            | Entry::LastVerdict(_)
+            | Entry::LastRole(_)
+            | Entry::Clock(_)
+            | Entry::Confirmed(_)
+            | Entry::Outage(_) => Err("kind"),
         }
     }
 }

@@ -178,7 +178,9 @@ impl Director {
                 (*session == sitting.session && *generation == sitting.generation, *reason)
             }
             End::Server { server, incarnation, generation } => (
-                *server == entry.server && *incarnation == entry.incarnation && *generation == entry.generation,
+                *server == entry.server
+                    && !incarnation.contradicts(entry.incarnation)
+                    && *generation == entry.generation,
                 EndReason::Server,
             ),
         };

@@ -149,11 +149,11 @@ fn failover_order(pool: &PoolView, key: KeyHash, without: Option<&ServerName>) -
 }
 
 /// One start under one view and one shard's lock.
-struct At<'a> {
-    director: &'a Director,
+pub(super) struct At<'a> {
+    pub(super) director: &'a Director,
     view: &'a View,
-    pool: &'a PoolView,
-    request: &'a StartRequest<'a>,
+    pub(super) pool: &'a PoolView,
+    pub(super) request: &'a StartRequest<'a>,
     /// The caller's proof, already checked to be of this pool and key.
     shown: Option<&'a Shown>,
     seat_key: SeatKey<'a>,
@@ -178,14 +178,25 @@ impl At<'_> {
         };
         match self.pool.server(sitting.server) {
             Some(server) if server.standing.is_usable() => match self.avoids(server, &sitting)? {
-                false => Ok(self.keep(shard, sitting, server)),
+                false => match self.holder_instead(&sitting, server) {
+                    None => Ok(self.keep(shard, sitting, server)),
+                    Some(holder) => Ok(self.sit(shard, known, holder, "listed")),
+                },
                 // Nobody is stranded: where there is no other server, the one that is avoided is still there.
                 true => self
                     .seat_anew(shard, known, Some(&server.settings.name), "avoid")
                     .or_else(|_| Ok(self.keep(shard, sitting, server))),
             },
-            Some(server) => self.seat_anew(shard, known, None, server.standing.input.as_str()),
-            None => self.seat_anew(shard, known, None, "removed"),
+            Some(server) => self.seat_elsewhere(shard, sitting, server.standing.input.as_str()),
+            None => self.seat_elsewhere(shard, sitting, "removed"),
+        }
+    }
+
+    /// Its server cannot have it any more: first to one that holds it already (R5), else by the ladder.
+    fn seat_elsewhere(&self, shard: &mut Shard, sitting: Sitting, reason: &'static str) -> Result<Seat, Refusal> {
+        match self.holder(&sitting, None) {
+            Some(holder) => Ok(self.sit(shard, Some(sitting), holder, "listed")),
+            None => self.seat_anew(shard, Some(sitting), None, reason),
         }
     }
 
@@ -234,6 +245,17 @@ impl At<'_> {
     ) -> Result<Seat, Refusal> {
         self.pace()?;
         let Reserved { server } = self.place(without)?;
+        Ok(self.settle(shard, known, server, reason))
+    }
+
+    /// Seats a session where it is held already: neither load nor drain refuses it, it is there.
+    fn sit(&self, shard: &mut Shard, known: Option<Sitting>, server: &ServerView, reason: &'static str) -> Seat {
+        server.load.reserve();
+        self.settle(shard, known, server, reason)
+    }
+
+    /// Writes down a place that is reserved.
+    fn settle(&self, shard: &mut Shard, known: Option<Sitting>, server: &ServerView, reason: &'static str) -> Seat {
         let live = known.filter(|sitting| sitting.life == Life::Live);
         let sitting = Sitting {
             session: live.map_or(self.request.session, |sitting| sitting.session),
@@ -260,7 +282,7 @@ impl At<'_> {
             Some(sitting) => (Affinity::Moved, self.owns(&sitting)),
             None => (Affinity::Placed, true),
         };
-        Ok(self.seat(&sitting, server, affinity, reason, owner))
+        self.seat(&sitting, server, affinity, reason, owner)
     }
 
     /// After a failover the returning crowd is let in at a rate that the site's directors share. A kept session never waits.

@@ -36,7 +36,13 @@ pub(super) fn part(entry: &Entry, ttl: Duration, now: Time) -> Part {
         Entry::Seat(seat) => (seat.stamp, expires(seat.life, seat.stamp, Seen::at(seat.seen), ttl)),
         // A state may outlive its stamp under a live seat; it is no longer compared then, but handed on.
         Entry::State(state) => (state.stamp, (state.stamp.time() + ttl).max(now + Duration::from_millis(1))),
-        Entry::ServerOrder(_) | Entry::RoleOrder(_) | Entry::LastVerdict(_) | Entry::LastRole(_) | Entry::Clock(_) => {
+        Entry::ServerOrder(_)
+        | Entry::RoleOrder(_)
+        | Entry::LastVerdict(_)
+        | Entry::LastRole(_)
+        | Entry::Clock(_)
+        | Entry::Confirmed(_)
+        | Entry::Outage(_) => {
             return Part::None;
         }
     };
@@ -54,7 +60,13 @@ pub(super) fn bucket(entry: &Entry) -> usize {
     let (pool, key) = match entry {
         Entry::Seat(seat) => (&seat.pool, &seat.key),
         Entry::State(state) => (&state.pool, &state.key),
-        Entry::ServerOrder(_) | Entry::RoleOrder(_) | Entry::LastVerdict(_) | Entry::LastRole(_) | Entry::Clock(_) => {
+        Entry::ServerOrder(_)
+        | Entry::RoleOrder(_)
+        | Entry::LastVerdict(_)
+        | Entry::LastRole(_)
+        | Entry::Clock(_)
+        | Entry::Confirmed(_)
+        | Entry::Outage(_) => {
             return 0;
         }
     };
@@ -107,7 +119,13 @@ pub(super) fn write(entry: &Entry, bytes: &mut Vec<u8>) {
             text(bytes, state.writer.as_str());
             bytes.extend_from_slice(&state.bytes);
         }
-        Entry::ServerOrder(_) | Entry::RoleOrder(_) | Entry::LastVerdict(_) | Entry::LastRole(_) | Entry::Clock(_) => {}
+        Entry::ServerOrder(_)
+        | Entry::RoleOrder(_)
+        | Entry::LastVerdict(_)
+        | Entry::LastRole(_)
+        | Entry::Clock(_)
+        | Entry::Confirmed(_)
+        | Entry::Outage(_) => {}
     }
 }
 

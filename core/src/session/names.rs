@@ -40,6 +40,12 @@ impl PoolIx {
 }
 
 impl ServerIx {
+    /// The number at a position, for a walk over all servers of a book.
+    #[must_use]
+    pub(crate) fn at(position: u32) -> Self {
+        Self(position)
+    }
+
     /// The number as a position: numbers are dense, so a `Vec` by server is right. At most 65,535.
     #[must_use]
     pub fn index(self) -> usize {

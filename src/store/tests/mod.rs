@@ -108,6 +108,12 @@ fn register(entry: &Entry) -> (String, (u64, u64)) {
         Entry::LastVerdict(verdict) => (format!("verdict {}", verdict.server), (verdict.time.0, 0)),
         Entry::LastRole(role) => (format!("role {}", role.pool), (role.time.0, role.epoch)),
         Entry::Clock(time) => ("clock".to_owned(), (time.0, 0)),
+        Entry::Confirmed(confirmed) => {
+            (format!("confirmed {}", confirmed.key.as_str()), (confirmed.stamp.to_bits(), 0))
+        }
+        Entry::Outage(outage) => {
+            (format!("outage {} {}", outage.server, outage.dependency), (outage.count, outage.finished.into()))
+        }
     }
 }
 

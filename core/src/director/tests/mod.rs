@@ -1,9 +1,11 @@
 //! What a director promises, acted out: affinity, orders, the ladder, what is remembered, and the laws that hold always.
 
 mod affinity;
+mod beats;
 mod house;
 mod ladder;
 mod laws;
 mod memory;
 mod peers;
 mod rig;
+mod servers;

@@ -1,0 +1,105 @@
+//! What all servers list, for starts to read without a lock while beats replace it.
+//!
+//! Each server has a desk of its own: one beat of one server at a time, and never a lock that a start must wait for. A desk is
+//! locked before a shard, never while control or a shard is held.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use super::outages::Outages;
+use super::resets::{Mismatch, OrderId};
+use crate::held::{List, Place};
+use crate::session::ServerIx;
+
+#[derive(Debug, Default)]
+pub(super) struct Lists {
+    desks: ArcSwap<Vec<Arc<Desk>>>,
+    growing: Mutex<()>,
+    /// Keys that lists lack over all servers: while there is none, no start has to look.
+    lacking: AtomicUsize,
+}
+
+/// One server's list, and what follows from it.
+#[derive(Debug, Default)]
+pub(super) struct Desk {
+    shown: ArcSwap<List>,
+    pub(super) papers: Mutex<Papers>,
+}
+
+/// What only beats need; bounded by the list and by the orders that are open.
+#[derive(Debug, Default)]
+pub(super) struct Papers {
+    /// Since when the table says otherwise than the list.
+    pub(super) mismatches: BTreeMap<Place, Mismatch>,
+    /// Orders that the server has said are done, while they would still be given.
+    pub(super) done: BTreeSet<OrderId>,
+    /// Orders that were given before.
+    pub(super) given: BTreeSet<OrderId>,
+    /// What dependencies broke.
+    pub(super) outages: Outages,
+}
+
+impl Lists {
+    /// The desk of a server.
+    pub(super) fn desk(&self, server: ServerIx) -> Arc<Desk> {
+        if let Some(desk) = self.desks.load().get(server.index()) {
+            return Arc::clone(desk);
+        }
+        let _growing = self.growing.lock();
+        let mut desks = Vec::clone(&self.desks.load());
+        while desks.len() <= server.index() {
+            desks.push(Arc::default());
+        }
+        let desk = Arc::clone(&desks[server.index()]);
+        self.desks.store(Arc::new(desks));
+        desk
+    }
+
+    /// A server's latest complete list, when it has told any.
+    pub(super) fn of(&self, server: ServerIx) -> Option<Arc<List>> {
+        self.desks.load().get(server.index()).map(|desk| desk.shown.load_full())
+    }
+
+    /// Whether any list lacks anything: without, no seat is unlisted.
+    pub(super) fn lack_any(&self) -> bool {
+        self.lacking.load(Relaxed) > 0
+    }
+
+    /// Whether any server has a desk: without, no server lists anything.
+    pub(super) fn is_empty(&self) -> bool {
+        self.desks.load().is_empty()
+    }
+
+    /// Shows a desk's next list. The caller holds the desk's papers.
+    pub(super) fn show(&self, desk: &Desk, list: List) {
+        let after = list.lacking();
+        let before = desk.shown.swap(Arc::new(list)).lacking();
+        if after >= before {
+            self.lacking.fetch_add(after - before, Relaxed);
+        } else {
+            self.lacking.fetch_sub(before - after, Relaxed);
+        }
+    }
+
+    /// Forgets the lists of servers that are not configured any more.
+    pub(super) fn forget_all_but(&self, configured: impl Fn(ServerIx) -> bool, names: usize) {
+        let servers = (0..u32::try_from(names).unwrap_or(u32::MAX)).map(ServerIx::at);
+        for server in servers.filter(|server| !configured(*server)) {
+            let Some(desk) = self.desks.load().get(server.index()).map(Arc::clone) else { break };
+            let mut papers = desk.papers.lock();
+            *papers = Papers::default();
+            self.show(&desk, List::default());
+        }
+    }
+}
+
+impl Desk {
+    /// The latest complete list.
+    pub(super) fn list(&self) -> Arc<List> {
+        self.shown.load_full()
+    }
+}
