@@ -8,6 +8,7 @@
 
 mod balancer;
 mod browser;
+mod cli;
 mod curl;
 mod documents;
 mod faults;

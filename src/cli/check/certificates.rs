@@ -10,6 +10,7 @@ use maitred_core::clock::Time;
 
 use crate::config::{Config, FileKind, FileUse, Findings, Loaded, Tls};
 use crate::credentials::{Keyring, TicketKeys};
+use crate::http::internal::Access;
 use crate::tls::{Identity, load_roots};
 
 /// A certificate with less time left is worth a word.
@@ -38,7 +39,12 @@ pub(super) fn look(loaded: &Loaded, wall: Time) -> Findings {
             FileKind::TicketKeys => {
                 TicketKeys::load(&file.path, config.ticket.algorithm).err().map(|error| error.to_string())
             }
-            FileKind::Certificate | FileKind::PrivateKey | FileKind::Tokens => None,
+            FileKind::Tokens => {
+                let access = listen.internal.as_ref().map(Access::load);
+                access.and_then(Result::err).map(|error| error.to_string())
+            }
+            // Pairs were looked at above.
+            FileKind::Certificate | FileKind::PrivateKey => None,
         };
         if let Some(reason) = refused {
             found.errors.push(file.diagnostic(without_path(&file.path, &reason)));
@@ -184,6 +190,23 @@ url = "https://ua1.test"
         let (mistakes, warnings) = site.look();
         assert!(mistakes.is_empty() && warnings.len() == 1, "{mistakes:?} {warnings:?}");
         assert!(warnings[0].contains("expires in"), "{}", warnings[0]);
+    }
+
+    #[test]
+    fn a_token_file_with_a_wrong_line_is_a_mistake() {
+        let site = Site::new(&fitting());
+        let text = CONFIG.replace(
+            "[affinity]",
+            "[listen.internal]\ntls = { cert = \"certs/internal.pem\", key = \"certs/internal.key\" }\n\
+             token_file = \"certs/internal.tokens\"\n[affinity]",
+        );
+        fs::write(site.0.path().join("maitred.toml"), text).unwrap();
+        let tokens = site.certs().join("internal.tokens");
+        fs::copy(site.certs().join("internal.key"), &tokens).unwrap();
+        fs::write(&tokens, "prometheus metrics 12\n").unwrap();
+        let (mistakes, _) = site.look();
+        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+        assert!(mistakes[0].contains("maitred.toml:11: listen.internal.token_file"), "{}", mistakes[0]);
     }
 
     #[test]
