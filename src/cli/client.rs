@@ -130,6 +130,11 @@ pub(super) struct Client {
 }
 
 impl Client {
+    /// A client from parts, for the demo.
+    pub(super) fn new(peer: Peer, shown: String) -> Self {
+        Self { peer, token: None, shown }
+    }
+
     /// Reads.
     ///
     /// # Errors

@@ -140,9 +140,34 @@ async fn gather(client: &Client, filter: &[(&str, Option<&str>)], limit: usize) 
 
 /// The sessions of a key, at least one.
 async fn of_key(client: &Client, key: &str, pool: Option<&str>) -> anyhow::Result<Vec<Value>> {
-    let (sessions, _) = gather(client, &[("key", Some(key)), ("pool", pool)], PAGE).await?;
+    let (mut sessions, _) = gather(client, &[("key", Some(key)), ("pool", pool)], PAGE).await?;
+    if sessions.is_empty() {
+        sessions = ended(client, key, pool).await?;
+    }
     if sessions.is_empty() {
         return Err(Failure::new(Exit::NotFound, "no session has this key").into());
+    }
+    Ok(sessions)
+}
+
+/// The sessions of a key that have ended and are still remembered: lists leave them out, a repeated order is about one.
+async fn ended(client: &Client, key: &str, pool: Option<&str>) -> anyhow::Result<Vec<Value>> {
+    let pools = match pool {
+        Some(pool) => vec![pool.to_owned()],
+        None => {
+            let answer = client.get("/v1/pools").await?;
+            let names = answer["pools"].as_array().into_iter().flatten().filter_map(|pool| pool["name"].as_str());
+            names.map(str::to_owned).collect()
+        }
+    };
+    let mut sessions = Vec::new();
+    for pool in pools {
+        match client.get(&format!("/v1/sessions/{}/{}", segment(&pool), segment(key))).await {
+            Ok(session) => sessions.push(session),
+            // Unknown there, or a pool where a key alone names no session.
+            Err(error) if matches!(Exit::of(&error), Exit::NotFound | Exit::Refused) => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(sessions)
 }

@@ -6,7 +6,8 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::support::director::maitred;
+use crate::support::director::{Director, Plan, maitred};
+use crate::support::stub::StubServer;
 
 struct Ended {
     code: i32,
@@ -180,4 +181,118 @@ fn the_demo_holds_what_it_claims_and_leaves_nothing_behind() {
     assert!(shown.out.contains("claims held") && !shown.out.contains('✗'), "{}", shown.out);
     assert!(!shown.out.contains('\u{1b}'), "piped, it is plain lines");
     assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0);
+}
+
+/// Two servers, and three agents seated by the public listener.
+fn house() -> (Director, [StubServer; 2]) {
+    let stubs = [StubServer::start("ua1"), StubServer::start("ua2")];
+    let director = Plan::new().stubs(&stubs).start();
+    director.wait_for_usable(&["ua1", "ua2"]);
+    let mut agents = crate::support::client::Client::new();
+    for agent in ["1001", "1002", "1003"] {
+        assert_eq!(agents.get(&director.url(&format!("/ua/?agent={agent}"))).status, 302);
+        agents.forget_cookies();
+    }
+    // Whoever waited for the servers left a session of its own.
+    let watcher = ended(&mut director.command(&["sessions", "end", "the watcher"]));
+    assert_eq!(watcher.code, 0, "{}", watcher.err);
+    (director, stubs)
+}
+
+#[test]
+fn an_operator_drains_a_server_by_command() {
+    let (director, _stubs) = house();
+    let run = |words: &[&str]| ended(&mut director.command(words));
+
+    let listed = run(&["server", "list"]);
+    assert_eq!(listed.code, 0, "{}", listed.err);
+    assert_eq!(listed.out.lines().count(), 3, "{}", listed.out);
+
+    let previewed = run(&["server", "drain", "ua1", "--preview"]);
+    assert!(previewed.out.starts_with("ua1: would change ready -> drain"), "{}", previewed.out);
+    let drained = run(&["server", "drain", "ua1", "--reason", "kernel"]);
+    assert!(drained.out.starts_with("ua1: ready -> drain"), "{} {}", drained.out, drained.err);
+    let again = run(&["server", "drain", "ua1", "--reason", "kernel"]);
+    assert_eq!((again.code, again.out.as_str()), (0, "ua1: unchanged, drain\n"));
+    assert!(run(&["server", "list"]).out.contains("kernel"));
+    assert_eq!(run(&["server", "ready", "ua1", "--json"]).json()["after"]["state"], "ready");
+    assert_eq!(run(&["server", "drain", "ua9"]).code, 4);
+}
+
+#[test]
+fn a_wait_ends_when_nobody_is_left_or_with_6() {
+    let (director, _stubs) = house();
+    let run = |words: &[&str]| ended(&mut director.command(words));
+    let server = run(&["sessions", "find", "1001", "--json"]).json()["sessions"][0]["server"].clone();
+    let server = server.as_str().unwrap();
+    let waited = run(&["server", "drain", server, "--wait", "1s"]);
+    assert_eq!(waited.code, 6, "{} {}", waited.out, waited.err);
+    for agent in ["1001", "1002", "1003"] {
+        assert_eq!(run(&["sessions", "end", agent]).code, 0);
+    }
+    let waited = run(&["server", "drain", server, "--wait", "30s"]);
+    assert_eq!(waited.code, 0, "{} {}", waited.out, waited.err);
+    assert!(waited.out.ends_with("0 sessions left\n"), "{}", waited.out);
+}
+
+#[test]
+fn an_operator_finds_moves_and_ends_a_session() {
+    let (director, _stubs) = house();
+    let run = |words: &[&str]| ended(&mut director.command(words));
+    let find = || run(&["sessions", "find", "1001", "--json"]).json()["sessions"][0].clone();
+
+    let listed = run(&["sessions", "list"]).out;
+    assert!(["1001", "1002", "1003"].iter().all(|agent| listed.contains(agent)), "{listed}");
+    assert_eq!(run(&["sessions", "list", "--limit", "2", "--json"]).json()["sessions"].as_array().unwrap().len(), 2);
+    let other = if find()["server"] == "ua1" { "ua2" } else { "ua1" };
+    let moved = run(&["sessions", "move", "1001", "--to", other]);
+    assert!(moved.out.ends_with(&format!("-> {other}\n")), "{} {}", moved.out, moved.err);
+    assert_eq!(find()["server"], other);
+    assert_eq!(run(&["sessions", "move", "1001", "--to", other]).out, format!("1001: unchanged, {other}\n"));
+    let ended_now = run(&["sessions", "end", "1001"]);
+    assert_eq!(ended_now.code, 0, "{}", ended_now.err);
+    assert_eq!(find()["state"], "ended");
+    let again = run(&["sessions", "end", "1001"]);
+    assert_eq!((again.code, again.out.as_str()), (0, "1001: unchanged, ended\n"), "{}", again.err);
+    assert_eq!(run(&["sessions", "find", "4711"]).code, 4);
+}
+
+#[test]
+fn a_director_is_shown_checked_and_reloaded() {
+    let (director, _stubs) = house();
+    let run = |words: &[&str]| ended(&mut director.command(words));
+    let status = run(&["status"]);
+    assert!(status.out.starts_with("director east-1 in east"), "{} {}", status.out, status.err);
+    assert!(run(&["check"]).out.contains("the running director has the same configuration"));
+    assert_eq!(run(&["config", "reload"]).out, "reloaded: unchanged\n");
+
+    let checked = ended(director.command(&["check"]).env("MAITRED__DIRECTOR__STOP_DELAY", "9s"));
+    assert!(checked.out.contains("  director.stop_delay: 1s -> 9s\n"), "{}", checked.out);
+
+    fs::write(director.config(), "[[pool").unwrap();
+    let other = ["--url", &director.internal_url(""), "--ca"].map(str::to_owned);
+    let certs = director.certificates();
+    let refused = ended(
+        maitred()
+            .args(["config", "reload"])
+            .args(other)
+            .arg(certs.path("ca.pem"))
+            .arg("--cert")
+            .arg(certs.path("operator.pem"))
+            .arg("--key")
+            .arg(certs.path("operator.key")),
+    );
+    assert_eq!(refused.code, 1, "{} {}", refused.out, refused.err);
+    assert!(refused.err.contains("maitred.toml:1"), "the mistake is told: {}", refused.err);
+}
+
+#[test]
+fn who_shows_nothing_ends_with_5() {
+    let (director, _stubs) = house();
+    let ca = director.certificates().path("ca.pem");
+    let url = director.internal_url("");
+    let refused = ended(maitred().args(["status", "--url", &url, "--ca"]).arg(&ca));
+    assert_eq!(refused.code, 5, "{}", refused.err);
+    let stranger = ended(maitred().args(["status", "--url", &url]));
+    assert_eq!(stranger.code, 3, "an authority that we do not believe: {}", stranger.err);
 }

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use futures_util::future::join_all;
+use hyper::Method;
+use serde_json::json;
 
 use super::agent::{Agent, Visit};
 use super::director::LOAD_BOUND;
@@ -17,6 +19,8 @@ const NOTICED_MAX: Duration = Duration::from_secs(15);
 const RETRY: Duration = Duration::from_millis(100);
 /// The journal is at most 50 ms behind; what is younger is carried by cookies only.
 const WRITTEN: Duration = Duration::from_millis(250);
+/// How many new agents come while one server drains.
+const NEW_WHILE_DRAINING: usize = 20;
 
 /// All acts in order.
 ///
@@ -27,6 +31,7 @@ pub(super) async fn play(world: &mut World, stage: &mut Stage, agents: usize) ->
     come_again(world, stage).await?;
     let dead = a_server_dies(world, stage).await?;
     it_comes_back(world, stage, &dead).await?;
+    one_drains(world, stage, &dead).await?;
     the_director_dies(world, stage).await
 }
 
@@ -117,6 +122,28 @@ async fn it_comes_back(world: &mut World, stage: &mut Stage, name: &str) -> anyh
     let came = world.visit(old).await;
     tell_faults(stage, &came)?;
     stage.claim(all_stayed(&came), format!("nobody of {} was moved back", counted(came.len(), "agent")))
+}
+
+async fn one_drains(world: &mut World, stage: &mut Stage, except: &str) -> anyhow::Result<()> {
+    let name = world.fullest(&[except]).context("no server")?.name().to_owned();
+    stage.act(&format!("An operator drains {name}"))?;
+    order(world, &name, "drain").await?;
+    stage.say(&format!("maitred server drain {name}"))?;
+    let own = world.agents_at(&name);
+    let came = world.visit(world.newcomers(NEW_WHILE_DRAINING)).await;
+    tell_faults(stage, &came)?;
+    let avoided = came.iter().all(|one| one.is_seated() && one.server() != Some(&*name));
+    stage.claim(avoided, format!("{} came, none was sent to {name}", counted(came.len(), "new agent")))?;
+    let came = world.visit(own).await;
+    tell_faults(stage, &came)?;
+    stage.claim(all_stayed(&came), format!("the {} of {name} stayed there", counted(came.len(), "agent")))?;
+    order(world, &name, "ready").await?;
+    stage.say(&format!("maitred server ready {name}"))
+}
+
+async fn order(world: &World, server: &str, state: &str) -> anyhow::Result<()> {
+    let target = format!("/v1/servers/{server}/state");
+    world.operator.send(Method::PUT, &target, Some(&json!({ "state": state, "reason": "demo" }))).await.map(drop)
 }
 
 async fn the_director_dies(world: &mut World, stage: &mut Stage) -> anyhow::Result<()> {

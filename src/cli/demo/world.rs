@@ -1,6 +1,7 @@
 //! Everything that the demo sets up, and how its agents come in crowds.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -11,7 +12,9 @@ use super::agent_server::AgentServer;
 use super::director::{DirectorProcess, Ports};
 use super::folder::Folder;
 use crate::certificates::{DevCertificates, DevNames};
-use crate::tls::{Roots, client_config};
+use crate::cli::client::Client;
+use crate::cli::http::Peer;
+use crate::tls::{Identity, Roots, client_config};
 
 /// How many agents come at the same time.
 const AT_ONCE: usize = 16;
@@ -23,6 +26,7 @@ pub(super) struct World {
     pub(super) director: DirectorProcess,
     pub(super) servers: Arc<Vec<AgentServer>>,
     pub(super) addresses: Addresses,
+    pub(super) operator: Client,
     pub(super) ports: Ports,
     /// Everybody who ever came.
     pub(super) agents: Vec<Agent>,
@@ -88,7 +92,8 @@ impl World {
         let browser = Arc::new(client_config(roots, None, &[b"http/1.1"])?);
         let addresses = Addresses::new(ports.public, &servers, &browser);
         let director = DirectorProcess::start(folder.path(), ports, &servers)?;
-        Ok(Self { director, servers, addresses, ports, agents: Vec::new(), folder })
+        let operator = operator(&certs, ports.internal)?;
+        Ok(Self { director, servers, addresses, operator, ports, agents: Vec::new(), folder })
     }
 
     /// So many agents who were never here.
@@ -140,4 +145,13 @@ impl World {
         let candidates = self.servers.iter().filter(|server| !except.contains(&server.name()));
         candidates.max_by_key(|server| spread.get(server.name()).copied().unwrap_or(0))
     }
+}
+
+fn operator(certs: &Path, port: u16) -> anyhow::Result<Client> {
+    let identity = Identity::load(&certs.join("operator.pem"), &certs.join("operator.key"))?;
+    let tls = client_config(Roots::File(certs.join("ca.pem")).load()?, Some(&identity), &[b"http/1.1"])?;
+    let authority = format!("localhost:{port}");
+    let shown = format!("https://{authority}");
+    let tls = Some(("localhost".to_owned(), Arc::new(tls)));
+    Ok(Client::new(Peer { dial: "127.0.0.1".to_owned(), port, authority, tls }, shown))
 }
