@@ -47,12 +47,15 @@ impl AgentServer {
     /// When the certificate or the port cannot be had.
     pub(super) async fn start(name: &str, datacenter: &str, certs: &Path) -> anyhow::Result<Self> {
         let pair = ReloadableServer::public(&certs.join(format!("{name}.pem")), &certs.join(format!("{name}.key")))?;
+        let mut tls = pair.config();
+        // What answers here speaks no other.
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("no free port on loopback")?;
         let server = Self {
             name: name.to_owned(),
             datacenter: datacenter.to_owned(),
             address: listener.local_addr()?,
-            tls: Arc::new(pair.config()),
+            tls: Arc::new(tls),
             lives: AtomicU64::new(0),
             life: Mutex::new(None),
         };

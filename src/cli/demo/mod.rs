@@ -70,7 +70,8 @@ async fn show(arguments: &DemoArguments) -> anyhow::Result<Exit> {
     world.director.ready(world.addresses.front()).await?;
     stage.say(&format!("the director is ready at https://localhost:{}", world.ports.public))?;
 
-    stage.show(&world.servers, agents * 2 / servers);
+    // Room for those who come in later acts, and for what a dead server leaves to the others.
+    stage.show(&world.servers, (agents + 40) * 3 / (2 * servers));
     let played = play::play(&mut world, &mut stage, agents).await;
     stage.clear();
     if let Err(error) = played {

@@ -112,6 +112,7 @@ impl Stage {
 /// A bar for each server, which follow by themselves.
 struct Bars {
     all: MultiProgress,
+    bars: Vec<ProgressBar>,
     following: JoinHandle<()>,
 }
 
@@ -130,10 +131,10 @@ impl Bars {
             all.add(bar).with_style(style.clone()).with_prefix(server.name().to_owned())
         };
         let bars: Vec<ProgressBar> = servers.iter().map(bar).collect();
-        let servers = Arc::clone(servers);
+        let (servers, moving) = (Arc::clone(servers), bars.clone());
         let following = tokio::spawn(async move {
             loop {
-                for (server, bar) in servers.iter().zip(&bars) {
+                for (server, bar) in servers.iter().zip(&moving) {
                     let agents = server.agents();
                     bar.set_position(agents.map_or(0, |agents| u64::try_from(agents).unwrap_or(u64::MAX)));
                     bar.set_message(if agents.is_some() { "" } else { "dead" });
@@ -142,13 +143,14 @@ impl Bars {
                 tokio::time::sleep(REFRESH).await;
             }
         });
-        Self { all, following }
+        Self { all, bars, following }
     }
 }
 
 impl Drop for Bars {
     fn drop(&mut self) {
         self.following.abort();
+        self.bars.iter().for_each(ProgressBar::finish_and_clear);
         // A terminal that is gone needs no cleaning.
         let _ = self.all.clear();
     }
