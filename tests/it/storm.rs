@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use hyper::Method;
@@ -34,18 +35,23 @@ fn starts() -> usize {
 enum Act {
     Die(usize),
     Return(usize),
+    /// By the server's own word.
     Drain(usize),
     Ready(usize),
+    /// By the operator's: `drain` or `ready`.
+    Order(usize, &'static str),
 }
 
 /// In tenths of the storm.
-const ACTS: [(usize, Act); 8] = [
+const ACTS: [(usize, Act); 10] = [
     (2, Act::Die(0)),
     (3, Act::Die(1)),
     (4, Act::Return(0)),
     (5, Act::Drain(2)),
+    (5, Act::Order(4, "drain")),
     (6, Act::Die(3)),
     (7, Act::Return(1)),
+    (7, Act::Order(4, "ready")),
     (8, Act::Ready(2)),
     (9, Act::Return(3)),
 ];
@@ -204,6 +210,7 @@ fn a_storm_of_starts_while_servers_die_return_and_drain() {
     assert_eq!(book.seats.len(), total.div_ceil(FIRST_EVERY));
     assert_eq!(book.placed, book.seats.len(), "each key was placed once");
     assert!(book.moved > 0 && book.bounds_checked > book.placed / 4, "{} {}", book.moved, book.bounds_checked);
+    compare(&director, &book);
     println!(
         "{total} starts: {} placed, {} moved, bound checked {} times, loads {:?}",
         book.placed, book.moved, book.bounds_checked, book.load
@@ -251,18 +258,21 @@ async fn call(caller: usize, total: usize, port: u16, book: Rc<RefCell<Book>>) {
 
 /// Does it, and notes in the book what is certain from when on.
 async fn perform(act: Act, stubs: &mut [StubServer], director: &Director, book: &RefCell<Book>) {
-    let (Act::Die(server) | Act::Return(server) | Act::Drain(server) | Act::Ready(server)) = act;
+    let (Act::Die(server) | Act::Return(server) | Act::Drain(server) | Act::Ready(server) | Act::Order(server, _)) =
+        act;
     let name = stubs[server].name().to_owned();
     let (ups, downs, looks) =
         (director.events("server_up", &name), director.events("server_down", &name), stubs[server].looks());
     book.borrow_mut().turn_page(server, Truth::Changing);
     let draining =
         |draining: bool| Behaviour::Report(format!("{{\"maitred\":1,\"server\":\"{name}\",\"draining\":{draining}}}"));
+    let mut order = None;
     match act {
         Act::Die(_) => stubs[server].stop(),
         Act::Return(_) => stubs[server].restart(),
         Act::Drain(_) => stubs[server].behave(draining(true)),
         Act::Ready(_) => stubs[server].behave(draining(false)),
+        Act::Order(_, word) => order = Some(give_order(director, &name, word)),
     }
     let stub = &stubs[server];
     let noticed = || match act {
@@ -270,6 +280,7 @@ async fn perform(act: Act, stubs: &mut [StubServer], director: &Director, book: 
         Act::Return(_) => director.events("server_up", &name) > ups,
         // The look after the next one begins when the next one has been taken in.
         Act::Drain(_) | Act::Ready(_) => stub.looks() >= looks + 3,
+        Act::Order(..) => order.as_ref().is_some_and(JoinHandle::is_finished),
     };
     let limit = Instant::now() + wait::LIMIT;
     while !noticed() {
@@ -279,8 +290,44 @@ async fn perform(act: Act, stubs: &mut [StubServer], director: &Director, book: 
     }
     let truth = match act {
         Act::Die(_) => Truth::Down,
-        Act::Return(_) | Act::Ready(_) => Truth::Up,
-        Act::Drain(_) => Truth::Draining,
+        Act::Return(_) | Act::Ready(_) | Act::Order(_, "ready") => Truth::Up,
+        Act::Drain(_) | Act::Order(..) => Truth::Draining,
     };
+    order.map(|order| order.join().unwrap());
     book.borrow_mut().turn_page(server, truth);
+}
+
+/// On a thread of its own, so that the storm goes on meanwhile.
+fn give_order(director: &Director, server: &str, state: &'static str) -> JoinHandle<()> {
+    let (mut operator, url) = (director.operator(), director.internal_url(&format!("/v1/servers/{server}/state")));
+    thread::spawn(move || {
+        let body = serde_json::json!({"state": state, "reason": "storm"}).to_string();
+        let answer = operator.send(Method::PUT, &url, &[("content-type", "application/json")], &body);
+        assert_eq!(answer.status, 200, "{answer:?}");
+    })
+}
+
+/// What the director lists is what its callers were told, session by session.
+fn compare(director: &Director, book: &Book) {
+    let mut operator = director.operator();
+    let mut listed = BTreeMap::new();
+    let mut cursor = String::new();
+    loop {
+        let page = operator.get(&director.internal_url(&format!("/v1/sessions?pool=ua&limit=1000{cursor}"))).json();
+        for session in page["sessions"].as_array().unwrap() {
+            let key: usize = session["key"].as_str().unwrap().parse().unwrap();
+            let seat = (session["generation"].as_u64().unwrap(), session["server"].as_str().unwrap().to_owned());
+            assert_eq!(listed.insert(key, seat), None, "{key} is listed twice");
+        }
+        match page["cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    let known = book.seats.iter().map(|(key, (generation, server))| (*key, (*generation, format!("ua{}", server + 1))));
+    assert!(known.eq(listed), "the callers and the director do not agree who is where");
+    for (server, load) in book.load.iter().enumerate() {
+        let name = format!("ua{}", server + 1);
+        assert_eq!(director.server(&name)["sessions"].as_u64(), Some(*load as u64), "{name}");
+    }
 }

@@ -65,6 +65,8 @@ fn row_24_a_clock_that_jumps_moves_nobody_and_fells_nobody() {
         let hour = |line: &str| line.get(..13).map(str::to_owned);
         let (said, first) = (director.words().last().and_then(|line| hour(line)), hour(&director.words()[0]));
         assert_eq!(said == first, offset == "+0", "{offset}: {said:?} {first:?}");
+        let jump = director.metric("maitred_clock_jump_seconds").unwrap();
+        assert_eq!(jump.abs() > 3000.0, offset != "+0", "{offset}: {jump}");
     }
 }
 

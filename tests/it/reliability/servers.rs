@@ -187,6 +187,12 @@ fn row_6_each_wrong_answer_has_its_reason() {
         wait::until(&format!("{behaviour:?} is noticed"), || director.events("server_down", stub.name()) == 1);
         let line = reasons(&director, stub.name()).remove(0);
         assert!(line.contains(&format!("reason=\"{reason}\"")), "{behaviour:?}: {line}");
+        let shown = director.server(stub.name());
+        assert_eq!(shown["last_look"]["failure"]["kind"], *reason, "{behaviour:?}: {shown}");
+        let up = director.metric(&format!("maitred_server_up{{pool=\"ua\",server=\"{}\"}}", stub.name()));
+        assert_eq!(up, Some(0.0), "{behaviour:?}");
+        let counted = director.metric(&format!("maitred_probes_total{{pool=\"ua\",outcome=\"{reason}\"}}"));
+        assert!(counted >= Some(2.0), "{behaviour:?}: {counted:?}");
     }
     assert_eq!(servers_of(&seats(&director, 0..40)), BTreeSet::from(["ua8", "ua9", "ua10"]));
 }
@@ -241,6 +247,7 @@ fn row_9_when_all_fall_silent_at_once_the_last_good_set_stays() {
     stubs.iter().for_each(|stub| stub.behave(Behaviour::Hang));
     let suspects = || director.lines_with(&["event=\"director_suspect\""]).len();
     wait::until("the director suspects itself", || suspects() == 1);
+    assert_eq!(director.metric("maitred_suspects_itself{pool=\"ua\"}"), Some(1.0));
     let looks: Vec<usize> = stubs.iter().map(StubServer::looks).collect();
     wait::until("every server was silent far more than `fall` times", || {
         stubs.iter().zip(&looks).all(|(stub, looks)| stub.looks() >= looks + 12)

@@ -113,6 +113,7 @@ fn row_26_a_full_disk_is_an_alarm_and_stops_nothing() {
     });
     let said = director.words().into_iter().find(|line| line.contains("the journal cannot be written")).unwrap();
     assert!(said.contains("trouble=\"full\""), "{said}");
+    assert_eq!(director.metric("maitred_journal_failing"), Some(1.0));
     let mut client = Client::new();
     wait::until("ready says so and stays open", || {
         let ready = client.get(&director.url("/health/ready"));

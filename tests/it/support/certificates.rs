@@ -70,6 +70,11 @@ impl Certificates {
         self.set.authority.issue(&names, Usage::Server).unwrap().write(&self.set.folder, "public").unwrap();
     }
 
+    /// Another certificate with its key, in a folder of the caller's.
+    pub(crate) fn issue(&self, folder: &Path, stem: &str, names: &[&str]) -> (PathBuf, PathBuf) {
+        self.set.authority.issue(names, Usage::Server).unwrap().write(folder, stem).unwrap()
+    }
+
     /// What a server of the tests shows, with its key.
     pub(crate) fn server_config(&self) -> Arc<rustls::ServerConfig> {
         server_config(&self.path("server.pem"), &self.path("server.key"))

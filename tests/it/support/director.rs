@@ -249,6 +249,18 @@ impl Director {
         self.lines_with(&[&format!("event=\"{event}\""), &format!("server={server}")]).len()
     }
 
+    /// The value of one series of the metrics page: `maitred_server_up{pool="ua",server="ua1"}`; `None` when it is not there.
+    pub(crate) fn metric(&self, series: &str) -> Option<f64> {
+        let page = Client::new().get(&self.metrics_url("/metrics")).text();
+        let value = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ').map(str::to_owned))?;
+        value.parse().ok()
+    }
+
+    /// What the internal listener shows of a server.
+    pub(crate) fn server(&self, name: &str) -> serde_json::Value {
+        self.operator().get(&self.internal_url(&format!("/v1/servers/{name}"))).json()
+    }
+
     /// Its process id.
     pub(crate) fn id(&self) -> u32 {
         self.process.id()

@@ -60,6 +60,19 @@ impl Kept {
     }
 }
 
+/// The certificate that a new connection is shown, DER; whoever issued it.
+pub(crate) fn shown_certificate(port: u16, trust: &Arc<ClientConfig>) -> Result<Vec<u8>, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await.map_err(|error| error.to_string())?;
+        let name = ServerName::try_from(FRONT).unwrap();
+        let stream = TlsConnector::from(Arc::clone(trust)).connect(name, stream).await;
+        let stream = stream.map_err(|error| error.to_string())?;
+        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        shown.map(|certificate| certificate.to_vec()).ok_or_else(|| "no certificate".to_owned())
+    })
+}
+
 /// One caller who waits for each answer, on one connection.
 pub(crate) struct Line {
     runtime: tokio::runtime::Runtime,
