@@ -19,7 +19,7 @@ mod secrets;
 mod warned;
 
 /// The reference file, as it stands in the repository.
-pub(super) const REFERENCE: &str = include_str!("../../../conf/maitred.toml");
+pub(super) const REFERENCE: &str = include_str!("../../../conf/reference.toml");
 
 /// Files that the reference names, and whether they are secrets.
 const FILES: [(&str, bool); 10] = [

@@ -1,4 +1,4 @@
-//! `conf/maitred.toml` is what it says it is, comments included.
+//! `conf/reference.toml` is what it says it is, comments included.
 
 use super::*;
 use crate::config::*;
