@@ -3,6 +3,7 @@
 //! This crate has no clock, socket, thread, file or randomness: time and seeds are parameters, effects are returned as values.
 //! Its `Cargo.toml` proves it.
 
+pub mod alias;
 pub mod clock;
 mod digest;
 pub mod director;

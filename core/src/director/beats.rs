@@ -12,13 +12,12 @@ use thiserror::Error;
 use super::Director;
 use super::lists::{Desk, Papers};
 use super::resets::{At, MISMATCH_STANDS, Mismatch, OrderId, Over, ResetOrder, judge};
-use super::walk_in::Word;
-use crate::clock::{Now, Stamp};
-use crate::entry::{Life, OutageEntry};
+use super::walk_in::{Word, outdated_word};
+use crate::clock::Now;
+use crate::entry::OutageEntry;
 use crate::health::{Report, ServerHealth};
 use crate::held::{HeldSession, Item, List, Place, TooLong, Whose};
 use crate::ids::{Incarnation, ServerName};
-use crate::session::Sitting;
 use crate::view::{PoolView, ServerView};
 
 /// Most ids in one `done`.
@@ -110,7 +109,12 @@ impl Director {
         let mut papers = desk.papers.lock();
         let list = self.take_list(&desk, beat, at, pool, target, now)?;
         let over = if list.is_valid() { self.go_through(&list, at, pool, target, now) } else { BTreeMap::new() };
-        papers.outages.meet(at, &outages, &list, |_, _| false);
+        papers.outages.meet(at, &outages, &list, |item, began| {
+            let place = (at.pool.clone(), item.held.key.clone(), item.place.session);
+            let aliases = self.aliases.read();
+            let login = aliases.of(&place).filter(|it| it.server == *server && it.incarnation == at.incarnation);
+            login.is_some_and(|login| login.stamp.time() > began)
+        });
         papers.outages.done(&beat.done);
         let finished: Vec<_> = papers.outages.finished(&outages).collect();
         let orders = papers.orders(at, &list, over, right, &beat.done, now);
@@ -202,7 +206,7 @@ impl Director {
                     self.adopt(&mut shard, &key, word, server, None, now);
                 }
                 Some(known) if known.live_at() == Some(server.ix) => {
-                    if own_word_of_former_life(&known, at) {
+                    if outdated_word(&known, server.ix, at.incarnation, item.held.generation) {
                         self.adopt(&mut shard, &key, word, server, Some(&known), now);
                     } else {
                         shard.touch_seen(&key, now.time, step);
@@ -223,10 +227,6 @@ impl Director {
 fn whose<'a>(at: At<'a>, pool: &PoolView) -> Whose<'a> {
     let allow_multiple = pool.settings().allow_multiple;
     Whose { pool: at.pool, server: at.server, incarnation: at.incarnation, allow_multiple }
-}
-
-fn own_word_of_former_life(known: &Sitting, at: At<'_>) -> bool {
-    known.stamp == Stamp::ZERO && known.life == Life::Live && known.incarnation.contradicts(at.incarnation)
 }
 
 impl Papers {

@@ -6,13 +6,15 @@ use std::time::Duration;
 use super::Director;
 use super::control::Control;
 use crate::clock::{Now, Time};
-use crate::entry::{Entry, SeatEntry};
+use crate::entry::{ConfirmedEntry, Entry, SeatEntry};
 use crate::session::{Dropped, Mark, Reader, admit};
 
 /// The sweeper comes by this often.
 pub(super) const SWEEP_EVERY: Duration = Duration::from_millis(200);
 /// Slots that one pass looks at, so that no shard is held for more than some ten microseconds at a time.
 const SWEEP_SLOTS: u32 = 1024;
+/// Confirms that a snapshot reads at a time.
+const CONFIRMS_AT_ONCE: usize = 256;
 /// Shards that one pass visits.
 const SWEEP_STEPS: u32 = 8;
 /// How often the orphans of a reborn server are counted again while there are any.
@@ -98,7 +100,7 @@ impl Director {
                 Vec::new()
             }),
             Entry::Clock(time) => Restored::Clock(time),
-            Entry::Confirmed(_) => Restored::Unknown,
+            Entry::Confirmed(confirmed) => self.restore_confirmed(confirmed, now),
             Entry::Outage(outage) => {
                 let mut control = self.control.lock();
                 if !control.resets_by(&outage) {
@@ -116,6 +118,7 @@ impl Director {
         let registers = std::mem::take(&mut self.control.lock().unwritten);
         registers.into_values().for_each(&mut *sink);
         self.table.drain_dirty(Reader::Journal, &self.names, sink);
+        self.aliases.write().drain_dirty(Reader::Journal, &mut |entry| sink(Entry::Confirmed(entry)));
     }
 
     /// One part of everything that is remembered, for a snapshot; parts count from 0, `None` is the end.
@@ -125,6 +128,16 @@ impl Director {
         }
         if part > self.table.shards() {
             return None;
+        }
+        let mut after = None;
+        loop {
+            let page = self.aliases.read().page(after.as_ref(), CONFIRMS_AT_ONCE);
+            after = page.last().map(ConfirmedEntry::place);
+            let more = page.len() == CONFIRMS_AT_ONCE;
+            page.into_iter().map(Entry::Confirmed).for_each(&mut *sink);
+            if !more {
+                break;
+            }
         }
         let control = self.control.lock();
         for health in control.watch.servers() {
@@ -148,13 +161,19 @@ impl Director {
         let view = self.view.load();
         let ttl_of =
             |ix| view.pools().find(|pool| pool.ix() == ix).map_or(Duration::ZERO, |pool| pool.settings().session_ttl);
+        // A state is an agent's, whose session may have another key.
+        let kept = |ix, agent: &str| {
+            let pool = view.pools().find(|pool| pool.ix() == ix);
+            pool.is_some_and(|pool| self.has_session(&pool.settings().name, &crate::ids::Key::trusted(agent)))
+        };
         for _ in 0..SWEEP_STEPS {
-            self.table.expire(now.time, &ttl_of, SWEEP_SLOTS, &mut |record| {
+            self.table.expire_but(now.time, &ttl_of, &kept, SWEEP_SLOTS, &mut |record| {
                 if let Some(server) = record.sitting().live_at() {
                     self.counts.of(server).unseated();
                 }
             });
         }
+        self.sweep_aliases(now);
         self.recount_orphans(now);
     }
 

@@ -13,10 +13,13 @@
 //! touches one shard, under whose lock it checks that the view is still the one it read: once an order has been acknowledged,
 //! no start that began before it can still act on the old picture.
 
+mod agent_state;
 mod avoid;
 mod beats;
+mod confirm;
 mod control;
 mod counts;
+mod fence;
 mod hearsay;
 mod listed;
 mod lists;
@@ -36,14 +39,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
+pub use agent_state::{AgentState, Expected, StateRefusal, StateTag};
 pub use beats::{Beat, BeatAnswer, BeatRefusal, DONE_MAX, ORDERS_MAX};
+pub use confirm::{Confirm, ConfirmRefusal, Confirmed};
+pub use fence::ServerFence;
 pub use memory::{Restored, RestoredCounts};
 pub use orders::{Ordered, Preview, RoleRefusal, UnknownServer};
 pub use resets::{OrderId, ResetOrder, ResetReason};
 pub use sessions::{End, EndRefusal, ReseatRefusal, Reseated, SessionPage, SessionState, SessionsFilter};
 
+use crate::alias::Aliases;
 use crate::clock::Now;
 use crate::event::Effect;
 use crate::ids::{DirectorName, PoolName};
@@ -69,6 +76,7 @@ pub struct Director {
     number: AtomicU64,
     avoided: Mutex<Avoided>,
     lists: Lists,
+    aliases: RwLock<Aliases>,
     control: Mutex<Control>,
     peers: Mutex<Peers>,
     paces: Mutex<BTreeMap<PoolName, pace::Pace>>,
@@ -96,6 +104,7 @@ impl Director {
             view: ArcSwap::new(Arc::clone(&control.view)),
             avoided: Mutex::new(Avoided::default()),
             lists: Lists::default(),
+            aliases: RwLock::new(Aliases::new(options.records_max)),
             control: Mutex::new(control),
             peers: Mutex::new(peers),
             paces: Mutex::default(),
@@ -118,6 +127,12 @@ impl Director {
     #[must_use]
     pub fn sessions(&self) -> usize {
         self.table.len()
+    }
+
+    /// Confirmed logins and agent states in memory: for metrics and for those who watch that nothing piles up.
+    #[must_use]
+    pub fn remembered(&self) -> (usize, usize) {
+        (self.aliases.read().len(), self.table.states())
     }
 
     /// The next thing that the shell must do; call until `None`.

@@ -7,6 +7,7 @@ use thiserror::Error;
 use super::Director;
 use crate::clock::{Now, Stamp};
 use crate::entry::{EndReason, Life, SeatEntry};
+use crate::held::Place as Listed;
 use crate::ids::{Generation, IncarnationTag, Key, PoolName, ServerName, SessionId};
 use crate::seating::Shown;
 use crate::session::{Cursor, Seen, admit};
@@ -80,6 +81,10 @@ pub enum ReseatRefusal {
 pub enum SessionState {
     /// Its server is usable.
     Seated,
+    /// Its server is usable, and has confirmed this seat or lists it.
+    Confirmed,
+    /// Its server is another process than the one that was given the session, and lists it all the same.
+    Restored,
     /// Its server is down, in maint, not configured, or another process than the one that held it.
     Orphaned,
     /// A tombstone.
@@ -92,12 +97,14 @@ impl SessionState {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Seated => "seated",
+            Self::Confirmed => "confirmed",
+            Self::Restored => "restored",
             Self::Orphaned => "orphaned",
             Self::Ended => "ended",
         }
     }
 
-    /// The state of a seat under a view.
+    /// The state of a seat under a view alone; [`Director::session_state`] also knows what servers say.
     #[must_use]
     pub fn of(entry: &SeatEntry, view: &View) -> Self {
         if entry.life != Life::Live {
@@ -144,6 +151,28 @@ impl Director {
         let record =
             self.table.lock(&seat_key).find(&seat_key).map(|record| record.entry_for(key.clone(), &self.names));
         record.filter(|entry| admit(entry, now.time, pool.settings().session_ttl).is_ok())
+    }
+
+    /// The state of a seat, by the view and by what its server has confirmed and lists.
+    #[must_use]
+    pub fn session_state(&self, seat: &SeatEntry) -> SessionState {
+        let view = self.view.load();
+        let derived = SessionState::of(seat, &view);
+        let pool = view.pool(&seat.pool).filter(|_| derived != SessionState::Ended);
+        let Some((pool, server)) = pool.and_then(|pool| Some((pool, pool.server_named(&seat.server)?))) else {
+            return derived;
+        };
+        let session = pool.settings().allow_multiple.then_some(seat.session);
+        let list = self.lists.of(server.ix).filter(|list| !list.incarnation().contradicts(server.tag()));
+        let listed = list.is_some_and(|list| list.find(&Listed::new(seat.key.clone(), session)).is_some());
+        match derived {
+            SessionState::Seated if listed => SessionState::Confirmed,
+            SessionState::Seated if self.confirmed(seat).is_some_and(|entry| entry.holds(seat)) => {
+                SessionState::Confirmed
+            }
+            SessionState::Orphaned if listed && server.standing.is_usable() => SessionState::Restored,
+            derived => derived,
+        }
     }
 
     /// Ends a session: the seat becomes a tombstone that outlives every copy of it.

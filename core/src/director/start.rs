@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::Director;
 use super::pace::PACED_FOR;
 use crate::clock::{Now, Stamp};
-use crate::entry::{Life, SeatEntry};
+use crate::entry::{ConfirmedEntry, Life, SeatEntry};
 use crate::ids::{Generation, Key, ServerName};
 use crate::placement::{self, KeyHash, Placement, PlacementSet, ServerSlot};
 use crate::seating::{
@@ -26,6 +26,22 @@ const RESERVE_TRIES: u32 = 8;
 /// Views that may pass by during one start before it goes on with the one it has.
 const VIEW_TRIES: u32 = 16;
 
+/// How a start finds its session.
+enum By<'a> {
+    /// By its key, or by the agent whose id the key is.
+    Key,
+    /// By its key and nothing else.
+    KeyAlone,
+    /// It is the session of the agent who was asked for.
+    Alias(&'a ConfirmedEntry),
+}
+
+enum Decided {
+    Answer(Result<Seat, Refusal>),
+    /// This session is meant, or was and is gone.
+    Alias(Box<ConfirmedEntry>),
+}
+
 /// A place that is taken: the server's counter already says so.
 struct Reserved<'v> {
     server: &'v ServerView,
@@ -37,21 +53,38 @@ impl Director {
     /// # Errors
     /// [`Refusal`] says why nobody could be seated.
     pub fn start(&self, request: &StartRequest<'_>, now: Now) -> Result<Seat, Refusal> {
+        let of = match self.start_by(request, &By::Key, now) {
+            Decided::Answer(answer) => return answer,
+            Decided::Alias(session) => session,
+        };
+        // The key is an agent's id: the agent's session is meant, under the key that it has.
+        let aliased = StartRequest { key: RequestKey::Given(of.key.clone()), ..request.clone() };
+        if let Decided::Answer(answer) = self.start_by(&aliased, &By::Alias(&of), now) {
+            return answer;
+        }
+        match self.start_by(request, &By::KeyAlone, now) {
+            Decided::Answer(answer) => answer,
+            // It was not to be looked for.
+            Decided::Alias(_) => Err(Refusal::SessionEnded),
+        }
+    }
+
+    fn start_by(&self, request: &StartRequest<'_>, by: &By<'_>, now: Now) -> Decided {
         let mut tries = 0;
         loop {
             let view = self.view.load();
             tries += 1;
-            if let Some(answer) = self.start_in(&view, request, now, tries >= VIEW_TRIES) {
-                return answer;
+            if let Some(decided) = self.start_in(&view, request, by, now, tries >= VIEW_TRIES) {
+                return decided;
             }
         }
     }
 
     /// The start under one view; `None` when the view was replaced meanwhile.
-    fn start_in(&self, view: &View, request: &StartRequest<'_>, now: Now, last: bool) -> Option<Result<Seat, Refusal>> {
-        let Some(pool) = view.pool(request.pool) else { return Some(Err(Refusal::UnknownPool)) };
+    fn start_in(&self, view: &View, request: &StartRequest<'_>, by: &By<'_>, now: Now, last: bool) -> Option<Decided> {
+        let Some(pool) = view.pool(request.pool) else { return Some(Decided::Answer(Err(Refusal::UnknownPool))) };
         if let Some((name, _)) = request.labels.iter().find(|(name, _)| !pool.settings().labels.contains(name)) {
-            return Some(Err(Refusal::UnknownLabel(name.clone())));
+            return Some(Decided::Answer(Err(Refusal::UnknownLabel(name.clone()))));
         }
         let key = request.key.key();
         let shown = request.shown.as_ref().filter(|shown| shown.seat.pool == *request.pool && shown.seat.key == *key);
@@ -62,7 +95,11 @@ impl Director {
             return None;
         }
         let at = At { director: self, view, pool, request, shown, seat_key, now };
-        Some(at.decide(&mut shard))
+        let known = at.known(&mut shard);
+        if let Some(elsewhere) = at.alias(known.as_ref(), by) {
+            return Some(Decided::Alias(elsewhere));
+        }
+        Some(Decided::Answer(at.decide(&mut shard, known)))
     }
 
     /// R7: a valid cookie or token is merged as a seat, with its seat's stamp, before the decision. What is not admitted is
@@ -88,6 +125,20 @@ impl Director {
     /// The seat that the caller already has at a usable server; creates and changes nothing (HEAD, prefetch, checks).
     #[must_use]
     pub fn seated(
+        &self,
+        pool: &crate::ids::PoolName,
+        key: Option<&Key>,
+        shown: Option<&Shown>,
+        now: Now,
+    ) -> Option<Seat> {
+        self.seated_at(pool, key, shown, now).or_else(|| {
+            // The key may be an agent's id.
+            let of = self.alias(pool, key?)?;
+            self.seated_at(pool, Some(&of.key), shown, now).filter(|seat| of.is_of(&seat.entry))
+        })
+    }
+
+    fn seated_at(
         &self,
         pool: &crate::ids::PoolName,
         key: Option<&Key>,
@@ -161,13 +212,32 @@ pub(super) struct At<'a> {
 }
 
 impl At<'_> {
-    fn decide(&self, shard: &mut Shard) -> Result<Seat, Refusal> {
+    /// The key's record, once what the caller shows is merged.
+    fn known(&self, shard: &mut Shard) -> Option<Sitting> {
         if let Some(shown) = self.shown {
             self.director.merge_shown(self.pool, shard, &self.seat_key, shown, self.now);
         }
-        let ttl = self.pool.settings().session_ttl;
-        let known = shard.find(&self.seat_key).map(|record| *record.sitting());
-        let known = known.filter(|sitting| sitting.expires(ttl) > self.now.time);
+        self.director.sitting(shard, &self.seat_key, self.pool, self.now)
+    }
+
+    /// The session to look at instead: where the key has no live one and is an agent's id; the same again where that session is
+    /// gone by now.
+    fn alias(&self, known: Option<&Sitting>, by: &By<'_>) -> Option<Box<ConfirmedEntry>> {
+        let live = known.filter(|sitting| sitting.life == Life::Live);
+        match by {
+            By::KeyAlone => None,
+            By::Key => match (&self.request.key, live) {
+                (RequestKey::Given(key), None) => self.director.alias(self.request.pool, key).map(Box::new),
+                _ => None,
+            },
+            By::Alias(of) => {
+                let seat = live.map(|it| self.director.entry_of(it, self.pool, self.request.key.key()));
+                (!seat.is_some_and(|seat| of.is_of(&seat))).then(|| Box::new(ConfirmedEntry::clone(of)))
+            }
+        }
+    }
+
+    fn decide(&self, shard: &mut Shard, known: Option<Sitting>) -> Result<Seat, Refusal> {
         let live = known.filter(|sitting| sitting.life == Life::Live);
         let Some(sitting) = live else {
             // A cookie whose session has ended is treated as absent: its key begins nothing, the edge mints another one.

@@ -5,8 +5,8 @@ use super::Director;
 use crate::clock::{Now, Stamp};
 use crate::entry::Life;
 use crate::held::{Whose, walk_in};
-use crate::ids::{Generation, Key, SessionId};
-use crate::session::{SeatKey, Seen, Shard, Sitting};
+use crate::ids::{Generation, IncarnationTag, Key, SessionId};
+use crate::session::{SeatKey, Seen, ServerIx, Shard, Sitting};
 use crate::view::{PoolView, ServerView};
 
 /// What a server tells of one of its sessions.
@@ -16,6 +16,19 @@ pub(super) struct Word<'a> {
     pub(super) session: Option<SessionId>,
     pub(super) generation: Option<Generation>,
     pub(super) whose: Whose<'a>,
+}
+
+/// Whether a seat that rests on a server's own word alone is outdated by the same server's next word: it is of another life, or of
+/// a lower generation.
+pub(super) fn outdated_word(
+    known: &Sitting,
+    server: ServerIx,
+    incarnation: IncarnationTag,
+    generation: Option<Generation>,
+) -> bool {
+    known.stamp == Stamp::ZERO
+        && known.live_at() == Some(server)
+        && (known.incarnation.contradicts(incarnation) || generation.is_some_and(|told| told > known.generation))
 }
 
 impl Director {

@@ -225,6 +225,7 @@ impl Shard {
         &mut self,
         now: Time,
         ttl_of: &dyn Fn(PoolIx) -> Duration,
+        kept: &dyn Fn(PoolIx, &str) -> bool,
         budget: u32,
         removed: &mut dyn FnMut(&Record),
     ) -> Swept {
@@ -242,7 +243,11 @@ impl Shard {
         self.sweep_at = end;
         let end = self.states.end().min(self.sweep_states_at.saturating_add(budget));
         for number in self.sweep_states_at..end {
-            if self.states.get(number).is_some_and(|state| self.state_is_over(state, now, ttl_of)) {
+            if self
+                .states
+                .get(number)
+                .is_some_and(|state| self.state_is_over(state, now, ttl_of) && !kept(state.pool(), state.key(0).text))
+            {
                 self.forget_state(number);
                 swept.states += 1;
             }

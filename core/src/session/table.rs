@@ -166,8 +166,21 @@ impl Table {
         budget: u32,
         removed: &mut dyn FnMut(&Record),
     ) -> Swept {
+        self.expire_but(now, ttl_of, &|_, _| false, budget, removed)
+    }
+
+    /// The same, but agent states that `kept` speaks for stay: their session has another key. `kept` runs under a shard's lock.
+    pub fn expire_but(
+        &self,
+        now: Time,
+        ttl_of: &dyn Fn(PoolIx) -> Duration,
+        kept: &dyn Fn(PoolIx, &str) -> bool,
+        budget: u32,
+        removed: &mut dyn FnMut(&Record),
+    ) -> Swept {
         let at = self.sweep_at.load(Ordering::Relaxed);
-        let swept = self.shards[at as usize & (self.shards.len() - 1)].lock().expire(now, ttl_of, budget, removed);
+        let swept =
+            self.shards[at as usize & (self.shards.len() - 1)].lock().expire(now, ttl_of, kept, budget, removed);
         if swept.round_done {
             self.sweep_at.store(at.wrapping_add(1), Ordering::Relaxed);
         }

@@ -2,6 +2,7 @@
 
 mod affinity;
 mod beats;
+mod confirm;
 mod house;
 mod ladder;
 mod laws;
