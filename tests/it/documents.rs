@@ -43,7 +43,7 @@ fn each_command_in_the_documents_exists() {
                 let place = format!("{document}:{}", line + number + 1);
                 known(&place, ours);
             } else if let Some(script) =
-                words.split_whitespace().next().filter(|word| word.contains('/') && !word.starts_with('/'))
+                words.split_whitespace().next().filter(|word| word.contains('/') && !word.starts_with(['/', '\'', '"']))
             {
                 assert!(root().join(script).exists(), "{document}:{}: {script} is not there", line + number + 1);
             }
