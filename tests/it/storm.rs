@@ -293,7 +293,9 @@ async fn perform(act: Act, stubs: &mut [StubServer], director: &Director, book: 
         Act::Return(_) | Act::Ready(_) | Act::Order(_, "ready") => Truth::Up,
         Act::Drain(_) | Act::Order(..) => Truth::Draining,
     };
-    order.map(|order| order.join().unwrap());
+    if let Some(order) = order {
+        order.join().unwrap();
+    }
     book.borrow_mut().turn_page(server, truth);
 }
 

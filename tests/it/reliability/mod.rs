@@ -5,3 +5,4 @@ mod process;
 mod reload;
 mod servers;
 mod state;
+mod thousand;

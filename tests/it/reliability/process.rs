@@ -71,7 +71,7 @@ fn row_24_a_clock_that_jumps_moves_nobody_and_fells_nobody() {
 }
 
 /// Seconds of CPU that a process has used.
-fn cpu_seconds(director: &Director) -> f64 {
+pub(super) fn cpu_seconds(director: &Director) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{}/stat", director.id())).unwrap();
     // The name, in parentheses, may contain blanks; user and system time are the 14th and 15th field of the whole line.
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();

@@ -49,6 +49,16 @@ impl Plan {
         self
     }
 
+    /// A server that clients know under this origin and that is asked at another port.
+    pub(crate) fn server_at(mut self, name: &str, origin: &str, port: u16) -> Self {
+        writeln!(
+            self.servers,
+            "[[pool.server]]\nname = \"{name}\"\ndatacenter = \"east\"\nurl = \"{origin}\"\nprobe_url = \"https://127.0.0.1:{port}\""
+        )
+        .unwrap();
+        self
+    }
+
     pub(crate) fn stubs<'a>(self, stubs: impl IntoIterator<Item = &'a StubServer>) -> Self {
         stubs.into_iter().fold(self, |plan, stub| plan.server(stub.name(), stub.port()))
     }
@@ -335,7 +345,9 @@ impl Director {
 
 /// The built binary, without anybody's environment.
 pub(crate) fn maitred() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_maitred"));
+    // A release build, to measure it.
+    let program = std::env::var_os("MAITRED_TEST_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_maitred").into());
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("MAITRED__") || name == "RUST_LOG") {
         command.env_remove(name);
     }

@@ -9,6 +9,7 @@ pub(crate) mod client;
 pub(crate) mod director;
 pub(crate) mod haproxy;
 pub(crate) mod kept;
+pub(crate) mod many;
 pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod silent;
