@@ -148,6 +148,12 @@ impl Aliases {
         self.by_place.range::<SessionPlace, _>((from, Bound::Unbounded)).take(limit).map(|(_, it)| it.clone()).collect()
     }
 
+    /// Up to `limit` registers behind the first `from`.
+    #[must_use]
+    pub fn slice(&self, from: usize, limit: usize) -> Vec<ConfirmedEntry> {
+        self.by_place.values().skip(from).take(limit).cloned().collect()
+    }
+
     /// The next few registers for the sweeper, who asks whether their sessions are still there.
     pub fn sweep(&mut self, budget: usize) -> Vec<ConfirmedEntry> {
         let from = self.sweep_at.take();

@@ -211,6 +211,8 @@ impl Director {
                     } else {
                         shard.touch_seen(&key, now.time, step);
                     }
+                    drop(shard);
+                    self.leave(pool, item, now);
                 }
                 Some(known) => {
                     drop(shard);

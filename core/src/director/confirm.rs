@@ -12,6 +12,7 @@ use super::fence::{Outside, ServerFence};
 use crate::alias::SessionPlace;
 use crate::clock::{Now, Stamp};
 use crate::entry::{ConfirmedEntry, EndReason, Life, SeatEntry};
+use crate::held::Item;
 use crate::ids::{Key, PoolName, SessionId};
 use crate::session::{Mark, STAMP_AHEAD_MAX, Sitting, admit};
 use crate::view::PoolView;
@@ -223,6 +224,24 @@ impl Director {
         }
         self.aliases.write().forget(old);
         ended.map(|sitting| self.entry_of(&sitting, pool, &old.key))
+    }
+
+    /// Ends a listed session that its agent left by a confirm at another director, which could not know of it.
+    pub(super) fn leave(&self, pool: &PoolView, item: &Item, now: Now) {
+        let name = &pool.settings().name;
+        let (left, newest) = {
+            let aliases = self.aliases.read();
+            if aliases.is_empty() || item.place.session.is_some() {
+                return;
+            }
+            let Some(own) = aliases.of(&(name.clone(), item.held.key.clone(), None)) else { return };
+            let Some(newest) = aliases.newest(name, &own.agent).filter(|it| it.key != own.key) else { return };
+            (own.clone(), newest.clone())
+        };
+        let there = self.find(name, &newest.key, None, now);
+        if there.is_some_and(|seat| seat.life == Life::Live && newest.is_of(&seat)) {
+            self.supersede(pool, &left, &newest.place(), &left.agent, now);
+        }
     }
 
     /// Takes a register from the journal.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Director;
 use super::control::{Control, Register};
 use crate::clock::{Mono, Now};
-use crate::entry::{Entry, RoleOrder, SeatEntry, ServerOrder, StateEntry};
+use crate::entry::{ConfirmedEntry, Entry, RoleOrder, SeatEntry, ServerOrder, StateEntry};
 use crate::ids::{DirectorName, Key, PoolName, SessionId};
 use crate::replication::{Page, PeerStatus, Peers, Store, Taken, Violation};
 use crate::session::{
@@ -33,18 +33,19 @@ struct Shelf<'a> {
 impl Store for Shelf<'_> {
     fn collect(&self, sink: &mut dyn FnMut(Entry)) {
         self.director.table.drain_dirty(Reader::Peers, &self.director.names, sink);
+        self.director.aliases.write().drain_dirty(Reader::Peers, &mut |entry| sink(Entry::Confirmed(entry)));
     }
 
     fn merge(&self, entry: &Entry) -> Taken {
         match entry {
             Entry::Seat(seat) => self.merge_seat(seat),
             Entry::State(state) => self.merge_state(state),
+            Entry::Confirmed(confirmed) => self.merge_confirmed(confirmed),
             Entry::ServerOrder(_)
             | Entry::RoleOrder(_)
             | Entry::LastVerdict(_)
             | Entry::LastRole(_)
             | Entry::Clock(_)
-            | Entry::Confirmed(_)
             | Entry::Outage(_) => Taken::Dropped("kind"),
         }
     }
@@ -58,9 +59,16 @@ impl Store for Shelf<'_> {
         match from {
             Page::Start => seats(Cursor::default(), sink),
             Page::Seats(bits) => seats(Cursor::from_bits(bits), sink),
-            Page::States(shard) => {
-                table.states_of(shard, names, &mut |state| sink(Entry::State(state)))?;
-                Some(Page::States(shard + 1))
+            Page::States(shard) => match table.states_of(shard, names, &mut |state| sink(Entry::State(state))) {
+                Some(()) => Some(Page::States(shard + 1)),
+                None => Some(Page::Confirms(0)),
+            },
+            Page::Confirms(from) => {
+                // One that is missed because another went is found by the next comparison.
+                let confirms = self.director.aliases.read().slice(from, PAGE);
+                let next = (confirms.len() == PAGE).then(|| Page::Confirms(from + PAGE));
+                confirms.into_iter().map(Entry::Confirmed).for_each(sink);
+                next
             }
         }
     }
@@ -91,6 +99,21 @@ impl Shelf<'_> {
         }
     }
 
+    fn merge_confirmed(&self, confirmed: &ConfirmedEntry) -> Taken {
+        let Some(pool) = self.view.pool(&confirmed.pool) else { return Taken::Dropped("pool") };
+        if pool.settings().allow_multiple != confirmed.by_session {
+            return Taken::Dropped("confirm_kind");
+        }
+        if confirmed.stamp.time() > self.now.time + STAMP_AHEAD_MAX {
+            return Taken::Dropped("stamp_ahead");
+        }
+        match self.director.aliases.write().take(confirmed.clone(), Mark::Heard) {
+            Ok(true) => Taken::Changed,
+            Ok(false) => Taken::Same,
+            Err(_) => Taken::Dropped("full"),
+        }
+    }
+
     fn merge_state(&self, state: &StateEntry) -> Taken {
         let Some(pool) = self.view.pool(&state.pool) else { return Taken::Dropped("pool") };
         if state.stamp.time() > self.now.time + STAMP_AHEAD_MAX {
@@ -104,7 +127,8 @@ impl Shelf<'_> {
         let mut shard = self.director.table.lock(&key);
         // R18, R9: it has expired, unless a live seat keeps it.
         let over = state.stamp.time() + pool.settings().session_ttl <= self.now.time;
-        if over && shard.find(&key).is_none_or(|record| record.sitting().live_at().is_none()) {
+        let seated = shard.find(&key).is_some_and(|record| record.sitting().live_at().is_some());
+        if over && !seated && !self.director.has_session(&state.pool, &state.key) {
             return Taken::Dropped("expired");
         }
         match shard.merge_state(&key, state, &self.director.names, Mark::Heard) {
@@ -309,6 +333,7 @@ impl Control {
             let orders: Vec<Entry> = servers
                 .map(Entry::ServerOrder)
                 .chain(self.role_orders.values().cloned().map(Entry::RoleOrder))
+                .chain(self.outages.values().cloned().map(Entry::Outage))
                 .collect();
             words.extend(orders.chunks(WORDS_MAX).map(|part| Message::Orders(part.to_vec())));
         }
@@ -357,13 +382,22 @@ impl Control {
                 self.hearsay.orders += 1;
                 Ok(Vec::new())
             }
+            Entry::Outage(outage) => {
+                if outage.began > latest {
+                    return Err("stamp_ahead");
+                }
+                if !self.resets_by(&outage) {
+                    return Err("outage_dependency");
+                }
+                self.take_outage(outage, true);
+                Ok(Vec::new())
+            }
             Entry::Seat(_)
             | Entry::State(_)
             | Entry::LastVerdict(_)
             | Entry::LastRole(_)
             | Entry::Clock(_)
-            | Entry::Confirmed(_)
-            | Entry::Outage(_) => Err("kind"),
+            | Entry::Confirmed(_) => Err("kind"),
         }
     }
 }

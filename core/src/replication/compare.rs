@@ -153,12 +153,12 @@ fn part_of(entry: &Entry, store: &dyn Store, now: Now) -> Part {
     let pool = match entry {
         Entry::Seat(seat) => &seat.pool,
         Entry::State(state) => &state.pool,
+        Entry::Confirmed(confirmed) => &confirmed.pool,
         Entry::ServerOrder(_)
         | Entry::RoleOrder(_)
         | Entry::LastVerdict(_)
         | Entry::LastRole(_)
         | Entry::Clock(_)
-        | Entry::Confirmed(_)
         | Entry::Outage(_) => {
             return Part::None;
         }

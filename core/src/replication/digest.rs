@@ -36,12 +36,15 @@ pub(super) fn part(entry: &Entry, ttl: Duration, now: Time) -> Part {
         Entry::Seat(seat) => (seat.stamp, expires(seat.life, seat.stamp, Seen::at(seat.seen), ttl)),
         // A state may outlive its stamp under a live seat; it is no longer compared then, but handed on.
         Entry::State(state) => (state.stamp, (state.stamp.time() + ttl).max(now + Duration::from_millis(1))),
+        // It lives as long as its session, which has a stamp of its own.
+        Entry::Confirmed(confirmed) => {
+            (confirmed.stamp, (confirmed.stamp.time() + ttl).max(now + Duration::from_millis(1)))
+        }
         Entry::ServerOrder(_)
         | Entry::RoleOrder(_)
         | Entry::LastVerdict(_)
         | Entry::LastRole(_)
         | Entry::Clock(_)
-        | Entry::Confirmed(_)
         | Entry::Outage(_) => {
             return Part::None;
         }
@@ -60,12 +63,12 @@ pub(super) fn bucket(entry: &Entry) -> usize {
     let (pool, key) = match entry {
         Entry::Seat(seat) => (&seat.pool, &seat.key),
         Entry::State(state) => (&state.pool, &state.key),
+        Entry::Confirmed(confirmed) => (&confirmed.pool, &confirmed.key),
         Entry::ServerOrder(_)
         | Entry::RoleOrder(_)
         | Entry::LastVerdict(_)
         | Entry::LastRole(_)
         | Entry::Clock(_)
-        | Entry::Confirmed(_)
         | Entry::Outage(_) => {
             return 0;
         }
@@ -119,12 +122,24 @@ pub(super) fn write(entry: &Entry, bytes: &mut Vec<u8>) {
             text(bytes, state.writer.as_str());
             bytes.extend_from_slice(&state.bytes);
         }
+        Entry::Confirmed(confirmed) => {
+            bytes.push(3);
+            text(bytes, confirmed.pool.as_str());
+            text(bytes, confirmed.key.as_str());
+            bytes.extend_from_slice(&confirmed.session.0);
+            bytes.push(u8::from(confirmed.by_session));
+            text(bytes, confirmed.server.as_str());
+            bytes.extend_from_slice(&confirmed.incarnation.to_bits().to_le_bytes());
+            bytes.extend_from_slice(&confirmed.generation.get().to_le_bytes());
+            text(bytes, confirmed.agent.as_str());
+            bytes.extend_from_slice(&confirmed.stamp.to_bits().to_le_bytes());
+            text(bytes, confirmed.writer.as_str());
+        }
         Entry::ServerOrder(_)
         | Entry::RoleOrder(_)
         | Entry::LastVerdict(_)
         | Entry::LastRole(_)
         | Entry::Clock(_)
-        | Entry::Confirmed(_)
         | Entry::Outage(_) => {}
     }
 }

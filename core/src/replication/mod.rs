@@ -78,6 +78,8 @@ pub enum Page {
     Seats(u64),
     /// In the states, at a shard.
     States(usize),
+    /// In the confirms, behind so many.
+    Confirms(usize),
 }
 
 /// Why a link must be closed.

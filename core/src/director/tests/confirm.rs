@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::house::House;
 use super::rig::*;
 use super::servers::*;
 use crate::director::{
@@ -341,4 +342,57 @@ fn an_alias_and_its_state_live_as_long_as_the_session_and_no_longer() {
     assert_eq!(rig.director.sessions(), 0);
     assert!(rig.director.sessions_of_agent(&pool(), &Key::parse("1001").unwrap(), rig.now).is_empty());
     assert_eq!(rig.director.remembered(), (0, 0));
+}
+
+#[test]
+fn an_agents_session_is_found_at_every_director_and_two_confirms_at_once_leave_one() {
+    let all = ["east-1", "east-2"];
+    let mut house = House::new(&all, &settings(3, 0));
+    house.join_all();
+    house.carry();
+    let mut servers = Server::all(3);
+    for who in all {
+        servers.iter_mut().for_each(|server| drop(server.beat(house.at(who))));
+    }
+    let one = house.at("east-1").start("tab-1").unwrap();
+    let mut key = 2;
+    let other = loop {
+        let seat = house.at("east-2").start(&format!("tab-{key}")).unwrap();
+        if at(&seat) != at(&one) {
+            break seat;
+        }
+        key += 1;
+    };
+    house.carry();
+    house.cut("east-1", "east-2");
+    for seat in [&one, &other] {
+        of(&mut servers, seat).log_in_by(seat);
+    }
+    confirm(house.at("east-1"), of(&mut servers, &one), &one, "1001").unwrap();
+    house.pass(Duration::from_secs(1));
+    confirm(house.at("east-2"), of(&mut servers, &other), &other, "1001").unwrap();
+    house.join("east-1", "east-2");
+    house.carry();
+    for who in all {
+        let found = house.at(who).start("1001").unwrap();
+        assert_eq!(found.entry.key, other.entry.key, "the newest confirm, at {who}");
+    }
+    // The server of the older one beats at any director and is told.
+    let home = of(&mut servers, &one);
+    home.obey = true;
+    home.beat(house.at("east-2"));
+    house.carry();
+    for _ in 0..3 {
+        house.pass(Duration::from_secs(2));
+        home.beat(house.at("east-1"));
+    }
+    assert!(home.held.is_empty());
+    let sessions = |rig: &Rig| rig.director.sessions_of_agent(&pool(), &name_key("1001"), rig.now).len();
+    for who in all {
+        assert_eq!(sessions(house.at(who)), 1, "{who}");
+    }
+    // One that has lost everything learns it again.
+    house.replace("east-1");
+    house.pass(Duration::from_secs(2));
+    assert_eq!(house.at("east-1").start("1001").unwrap().entry.key, other.entry.key);
 }

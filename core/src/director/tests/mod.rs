@@ -7,6 +7,8 @@ mod house;
 mod ladder;
 mod laws;
 mod memory;
+mod outages;
 mod peers;
 mod rig;
 mod servers;
+mod talk_laws;
