@@ -155,6 +155,7 @@ async fn live(prepared: Prepared) -> Result<(), StartError> {
         Arc::clone(&tickets),
         &config,
     ));
+    edge.act_with(Arc::clone(&effects));
     if let Some(journal) = &journal {
         edge.watch_journal(journal.health().clone());
     }

@@ -131,6 +131,8 @@ pub struct Opened {
     pub shown: Shown,
     /// When it was sealed; of several the newest counts.
     pub issued: Time,
+    /// How often in a row its browser had come back soon; at most [`RETURNS_MAX`].
+    pub returns: u8,
 }
 
 /// Seals and opens with the keys in force; shared by all threads, its keys swapped by a reload.
@@ -162,7 +164,22 @@ impl Seals {
     /// # Errors
     /// When the seat is a tombstone, or the system gives no randomness.
     pub fn seal_cookie(&self, seat: &SeatEntry, owner: bool, now: Time) -> Result<String, SealError> {
-        self.seal(Purpose::Cookie, seat, owner, now)
+        self.seal_cookie_after(seat, owner, 0, now)
+    }
+
+    /// The same for a browser that has come back soon `returns` times in a row; more than [`RETURNS_MAX`] are not told apart. The count
+    /// rides in the cookie, so that every director knows it and none keeps a table.
+    ///
+    /// # Errors
+    /// As [`Self::seal_cookie`].
+    pub fn seal_cookie_after(
+        &self,
+        seat: &SeatEntry,
+        owner: bool,
+        returns: u8,
+        now: Time,
+    ) -> Result<String, SealError> {
+        self.seal_counted(Purpose::Cookie, seat, owner, returns, now)
     }
 
     /// The seat that a cookie's value of `pool` carries; `ttl` is the pool's session TTL.
@@ -174,12 +191,25 @@ impl Seals {
     }
 
     pub(super) fn seal(&self, purpose: Purpose, seat: &SeatEntry, owner: bool, now: Time) -> Result<String, SealError> {
+        self.seal_counted(purpose, seat, owner, 0, now)
+    }
+
+    fn seal_counted(
+        &self,
+        purpose: Purpose,
+        seat: &SeatEntry,
+        owner: bool,
+        returns: u8,
+        now: Time,
+    ) -> Result<String, SealError> {
         if seat.life != Life::Live {
             return Err(SealError::Ended);
         }
         let keyring = self.keyring.load();
         let key = keyring.sealing(now).ok_or(SealError::Failed)?;
-        seal_payload(key, purpose, &Payload::of(seat, owner, now))
+        let mut payload = Payload::of(seat, owner, now);
+        payload.flags |= returns.min(RETURNS_MAX) << RETURNS_SHIFT;
+        seal_payload(key, purpose, &payload)
     }
 
     /// `pool_of` gives the pool of that name and its TTL, if such a pool may be shown here.
@@ -272,6 +302,10 @@ fn fresh_nonce() -> Result<[u8; NONCE_LEN], SealError> {
 
 const FLAG_OWNER: u8 = 1;
 const FLAG_MINTED: u8 = 2;
+/// Three bits of the flags.
+const RETURNS_SHIFT: u32 = 2;
+/// The highest number of returns that a cookie remembers.
+pub const RETURNS_MAX: u8 = 7;
 
 /// What the envelope holds: a live seat, the owner's right and the issue time. Field order is the format of version 1.
 #[derive(Serialize, Deserialize)]
@@ -330,7 +364,8 @@ impl<'a> Payload<'a> {
             seen,
             minted: self.flags & FLAG_MINTED != 0,
         };
-        Ok(Opened { shown: Shown { seat, owner: self.flags & FLAG_OWNER != 0 }, issued })
+        let returns = self.flags >> RETURNS_SHIFT & RETURNS_MAX;
+        Ok(Opened { shown: Shown { seat, owner: self.flags & FLAG_OWNER != 0 }, issued, returns })
     }
 }
 

@@ -190,7 +190,7 @@ proptest! {
     fn what_is_sealed_comes_back(seat in any_seat(), owner: bool) {
         let seals = seals();
         let value = seals.seal_cookie(&seat, owner, NOW).unwrap();
-        prop_assert_eq!(open(&seals, &value), Ok(Opened { shown: Shown { seat, owner }, issued: NOW }));
+        prop_assert_eq!(open(&seals, &value), Ok(Opened { shown: Shown { seat, owner }, issued: NOW, returns: 0 }));
     }
 
     #[test]
@@ -243,5 +243,15 @@ proptest! {
             Nonce::assume_unique_for_key(nonce), associated(Purpose::Cookie, key.tag), &mut sealed).unwrap();
         let envelope = [&[VERSION][..], &key.tag, &nonce, &sealed, mac.as_ref()].concat();
         prop_assert!(open(&seals, URL_SAFE_NO_PAD.encode(envelope)).is_err());
+    }
+}
+
+#[test]
+fn the_count_of_returns_rides_along_and_takes_no_room() {
+    for returns in 0..=RETURNS_MAX + 1 {
+        let value = seals().seal_cookie_after(&seat(), true, returns, NOW).unwrap();
+        assert_eq!(value.len(), seals().seal_cookie(&seat(), true, NOW).unwrap().len());
+        let opened = open(&seals(), value).unwrap();
+        assert_eq!((opened.returns, opened.shown.owner), (returns.min(RETURNS_MAX), true));
     }
 }

@@ -18,6 +18,6 @@ pub mod ticket;
 pub mod token;
 
 pub use cookie::{CookieName, CookiesFound};
-pub use envelope::{CookieFault, Opened, SealError, Seals, VALUE_BYTES_MAX};
+pub use envelope::{CookieFault, Opened, RETURNS_MAX, SealError, Seals, VALUE_BYTES_MAX};
 pub use keyring::{KeyFileError, KeyId, Keyring};
 pub use ticket::{TicketFault, TicketKeyError, TicketKeys, Tickets};

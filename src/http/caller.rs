@@ -32,6 +32,27 @@ pub fn cannot_be_redirected(headers: &HeaderMap) -> bool {
         || matches!(text(headers, &SEC_FETCH_MODE), Some("cors" | "websocket"))
 }
 
+/// Where a browser says that a request comes from (Fetch Metadata).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FetchSite {
+    /// A page of the very origin that is asked.
+    SameOrigin,
+    /// The person: an address typed, a bookmark.
+    None,
+    /// A page of another origin, or a word of a later standard.
+    Other,
+}
+
+/// What the browser says; `None` when it says nothing, or is none.
+#[must_use]
+pub fn fetch_site(headers: &HeaderMap) -> Option<FetchSite> {
+    headers.get(SEC_FETCH_SITE).map(|value| match value.as_bytes() {
+        b"same-origin" => FetchSite::SameOrigin,
+        b"none" => FetchSite::None,
+        _ => FetchSite::Other,
+    })
+}
+
 /// Whether a browser says that a page of another site asks.
 #[must_use]
 pub fn is_cross_site(headers: &HeaderMap) -> bool {

@@ -17,6 +17,7 @@ use maitred_core::ids::{LabelName, PoolName};
 use maitred_core::seating::Affinity;
 use metrics::{Counter, Histogram, counter, histogram};
 
+use crate::actors::effects::Effects;
 use crate::clock::Clock;
 use crate::config::{Config, KeyLog, LabelSource, Limits, PathPrefix, Pool, StartLog};
 use crate::credentials::cookie::SameSite;
@@ -41,6 +42,7 @@ pub struct Edge {
     site: ArcSwap<Site>,
     stopping: AtomicBool,
     journal: OnceLock<JournalHealth>,
+    effects: OnceLock<Arc<Effects>>,
     /// A director with peers is cold until it has synchronised with one, or this long.
     cold_until: Mono,
 }
@@ -60,8 +62,20 @@ impl Edge {
     ) -> Self {
         let site = ArcSwap::from_pointee(Site::new(config));
         let cold_until = if config.peers.is_empty() { Mono::default() } else { clock.now().mono + COLD_MAX };
-        let (stopping, journal) = (AtomicBool::new(false), OnceLock::new());
-        Self { director, clock, seals, tickets, site, stopping, journal, cold_until }
+        let (stopping, journal, effects) = (AtomicBool::new(false), OnceLock::new(), OnceLock::new());
+        Self { director, clock, seals, tickets, site, stopping, journal, effects, cold_until }
+    }
+
+    /// Whose hands do what the director wants done. The first ones given stay; without any it waits for the keeper's next tick.
+    pub fn act_with(&self, effects: Arc<Effects>) {
+        let _ = self.effects.set(effects);
+    }
+
+    /// The director was given an input: does what it wants done.
+    pub fn perform_effects(&self) {
+        if let Some(effects) = self.effects.get() {
+            effects.perform();
+        }
     }
 
     /// Lets `ready` speak of the journal. The first one given stays.
@@ -149,6 +163,10 @@ pub struct PoolSite {
     pub jsonp: bool,
     /// Content-Security-Policy of pages about this pool.
     pub policy: HeaderValue,
+    /// The same for pages with a button.
+    pub form_policy: HeaderValue,
+    /// Where a logout leads.
+    pub after_logout: HeaderValue,
     /// What is counted.
     pub counts: PoolCounts,
 }
@@ -195,6 +213,10 @@ impl PoolSite {
             ttl,
             jsonp: pool.jsonp,
             policy: page::content_security_policy(origins.as_slice()),
+            form_policy: page::policy_of_forms(origins.as_slice()),
+            // A path or a parsed URL is plain ASCII.
+            after_logout: HeaderValue::from_str(&pool.after_logout.to_string())
+                .unwrap_or(HeaderValue::from_static("/")),
             counts: PoolCounts::new(name),
             origins,
             name: name.clone(),

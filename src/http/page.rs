@@ -76,6 +76,57 @@ fn in_plain_words(problem: &Problem) -> (&'static str, &'static str) {
     }
 }
 
+#[derive(Template)]
+#[template(path = "logout.html")]
+struct LogoutPage {
+    style: &'static str,
+}
+
+/// Writes the page with the button that ends a session.
+///
+/// # Errors
+/// When the template cannot be written.
+pub fn logout() -> Result<String, askama::Error> {
+    LogoutPage { style: STYLE }.render()
+}
+
+/// The other server that a person may ask for.
+pub struct Another<'a> {
+    /// Where the form is sent.
+    pub action: &'a str,
+    /// The pool.
+    pub pool: &'a str,
+    /// The server to leave.
+    pub server: &'a str,
+    /// Path and query that were asked for. The one thing from outside on any page; escaped, and no address of anything here.
+    pub to: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "bounce.html")]
+struct BouncePage<'a> {
+    style: &'static str,
+    request_id: &'a str,
+    another: Option<Another<'a>>,
+}
+
+/// Writes the page for a browser that keeps coming back.
+///
+/// # Errors
+/// When the template cannot be written.
+pub fn bounce(request_id: &str, another: Option<Another<'_>>) -> Result<String, askama::Error> {
+    BouncePage { style: STYLE, request_id, another }.render()
+}
+
+/// The Content-Security-Policy of pages with a button. Without `form-action`: browsers hold it against every redirect that follows, and
+/// those lead to the servers.
+#[must_use]
+pub fn policy_of_forms(embed: &[String]) -> HeaderValue {
+    let policy = content_security_policy(embed);
+    let text = policy.to_str().unwrap_or_default().replace("form-action 'none'; ", "");
+    HeaderValue::from_str(&text).unwrap_or(policy)
+}
+
 /// The Content-Security-Policy of own pages: nothing from anywhere, and framed by `embed` origins only.
 #[must_use]
 pub fn content_security_policy(embed: &[String]) -> HeaderValue {
@@ -125,6 +176,20 @@ mod tests {
         assert!(policy(&[]).contains(STYLE_HASH.as_str()));
         assert!(policy(&[]).ends_with("frame-ancestors 'none'"));
         assert!(policy(&["https://crm.example".to_owned()]).ends_with("frame-ancestors https://crm.example"));
+    }
+
+    #[test]
+    fn a_page_with_a_button_allows_forms_and_nothing_else() {
+        let text = policy_of_forms(&[]).to_str().unwrap().to_owned();
+        assert!(!text.contains("form-action") && text.starts_with("default-src 'none'; style-src"), "{text}");
+        assert!(text.ends_with("frame-ancestors 'none'"));
+        let another =
+            Another { action: "/maitred/another", pool: "ua", server: "ua1", to: "/\"><script>alert(1)</script>" };
+        for page in [logout().unwrap(), bounce("r1", Some(another)).unwrap(), bounce("r1", None).unwrap()] {
+            let style = page.split("<style>").nth(1).and_then(|rest| rest.split("</style>").next()).unwrap();
+            assert_eq!(style, STYLE);
+            assert!(!page.contains("<script") && !page.contains("http://") && !page.contains("https://"), "{page}");
+        }
     }
 
     #[test]

@@ -119,6 +119,20 @@ fn parse_host(value: &HeaderValue) -> Option<RequestHost<'_>> {
     RequestHost::parse(value.to_str().ok()?)
 }
 
+/// Reads a path and query that came in another way than as the request target, by the same rules.
+///
+/// # Errors
+/// As [`check`].
+pub fn local<'a>(uri: &'a Uri, host: Option<RequestHost<'a>>, limit: usize) -> Result<RequestTarget<'a>, Problem> {
+    let target = uri.path_and_query().filter(|_| uri.authority().is_none() && uri.scheme().is_none());
+    let Some(target) = target else { return Err(Problem::malformed("to", "must begin with /")) };
+    if target.as_str().len() > limit {
+        return Err(Problem::TooLong { limit });
+    }
+    check_path(&Method::GET, target.path())?;
+    Ok(RequestTarget { host, path: target.path(), query: target.query() })
+}
+
 /// Builds the `Location` of a start: the server's origin and the same path and query, byte for byte; `/` becomes `home`.
 ///
 /// `origin` has no path and `home` begins with `/` (both checked by the configuration). Returns `None` when the result is no

@@ -78,6 +78,7 @@ pub const METRICS: &[Metric] = &[
         &["reason"],
         "Requests to the internal listener without valid credentials",
     ),
+    metric("maitred_bounces_total", Kind::Counter, &["pool"], "Browsers that kept coming back and were shown a page"),
     metric("maitred_build_info", Kind::Sampled, &["version"], "Always 1; the version that runs"),
     metric(
         "maitred_certificate_not_after_seconds",
@@ -164,6 +165,12 @@ pub const METRICS: &[Metric] = &[
         Kind::Counter,
         &["pool", "outcome"],
         "Looks at servers, by outcome: good, or the word for what was wrong",
+    ),
+    metric(
+        "maitred_reports_total",
+        Kind::Counter,
+        &["pool", "outcome"],
+        "Clients' reports that their server does not answer: forwarded to a look, or coalesced with another",
     ),
     metric("maitred_role_epoch", Kind::Sampled, &["pool"], "Changes of a pool's active datacenter"),
     metric("maitred_server_capacity", Kind::Sampled, &["pool", "server"], "Sessions that a server can hold"),

@@ -1,7 +1,7 @@
 //! One director's decisions: the facade over all the other modules.
 //!
 //! Shared by all threads as an `Arc`. Four kinds of method, in the order in which a shell uses them:
-//! - `start`, `seated`, `alternates`, `servers`, `end`, `reseat`: a client's or an operator's question, answered at once;
+//! - `start`, `seated`, `alternates`, `servers`, `end`, `report`, `reseat`: a client's or an operator's question, answered at once;
 //! - `handle_*`: an input (a look, an order, settings, the passing of time);
 //! - `next_effect`, `drain_dirty`: what is to be done about it; call until nothing is left;
 //! - `next_deadline`: when to call `handle_timeout` again. Early, late or twice is harmless.
@@ -29,6 +29,7 @@ mod outages;
 mod pace;
 mod peers;
 mod picture;
+mod reports;
 mod resets;
 mod sessions;
 mod start;
@@ -47,6 +48,7 @@ pub use confirm::{Confirm, ConfirmRefusal, Confirmed};
 pub use fence::ServerFence;
 pub use memory::{Restored, RestoredCounts};
 pub use orders::{Ordered, Preview, RoleRefusal, UnknownServer};
+pub use reports::Reported;
 pub use resets::{OrderId, ResetOrder, ResetReason};
 pub use sessions::{End, EndRefusal, ReseatRefusal, Reseated, SessionPage, SessionState, SessionsFilter};
 
@@ -62,6 +64,7 @@ use avoid::Avoided;
 use control::Control;
 use counts::Counts;
 use lists::Lists;
+use reports::Reports;
 
 /// The decisions of one director.
 #[derive(Debug)]
@@ -77,6 +80,7 @@ pub struct Director {
     avoided: Mutex<Avoided>,
     lists: Lists,
     aliases: RwLock<Aliases>,
+    reports: Mutex<Reports>,
     control: Mutex<Control>,
     peers: Mutex<Peers>,
     paces: Mutex<BTreeMap<PoolName, pace::Pace>>,
@@ -105,6 +109,7 @@ impl Director {
             avoided: Mutex::new(Avoided::default()),
             lists: Lists::default(),
             aliases: RwLock::new(Aliases::new(options.records_max)),
+            reports: Mutex::default(),
             control: Mutex::new(control),
             peers: Mutex::new(peers),
             paces: Mutex::default(),

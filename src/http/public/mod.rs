@@ -3,8 +3,12 @@
 //! Owns which request means what. Own paths live under one prefix (`/maitred`) and `/health/`; every other path that routes to a
 //! pool is a start. What is internal does not exist here: such a path is a start where it is routed, else 404, never 401.
 
+mod bounce;
+mod intent;
 mod listener;
+mod logout;
 mod own;
+mod reports;
 mod scripts;
 mod seat;
 mod sessions;

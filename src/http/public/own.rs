@@ -5,7 +5,7 @@ use actix_http::{Method, StatusCode};
 
 use crate::http::ask::Ask;
 use crate::http::problem::Problem;
-use crate::http::public::{Body, scripts, sessions, start};
+use crate::http::public::{Body, bounce, logout, reports, scripts, sessions, start};
 use crate::http::reply::{self, Reply};
 
 /// Own paths behind the prefix, for the description and its test. `OPTIONS` is on each of them.
@@ -27,6 +27,9 @@ enum Resource<'a> {
     StartScript,
     ServersScript,
     TicketKeys,
+    Reports,
+    Logout,
+    Another,
 }
 
 impl<'a> Resource<'a> {
@@ -37,6 +40,9 @@ impl<'a> Resource<'a> {
             "/v1/start.js" => Some(Self::StartScript),
             "/v1/servers.js" => Some(Self::ServersScript),
             "/v1/jwks.json" => Some(Self::TicketKeys),
+            "/v1/reports" => Some(Self::Reports),
+            "/logout" => Some(Self::Logout),
+            bounce::ANOTHER => Some(Self::Another),
             _ => {
                 let session = path.strip_prefix("/v1/sessions/")?;
                 match session.split_once('/') {
@@ -50,7 +56,8 @@ impl<'a> Resource<'a> {
 
     fn methods(self) -> &'static str {
         match self {
-            Self::Sessions | Self::SessionEnd(_) => "POST, OPTIONS",
+            Self::Sessions | Self::SessionEnd(_) | Self::Reports | Self::Another => "POST, OPTIONS",
+            Self::Logout => "GET, POST, OPTIONS",
             Self::Session(_) => "GET, DELETE, OPTIONS",
             Self::StartScript | Self::ServersScript | Self::TicketKeys => "GET, OPTIONS",
         }
@@ -76,6 +83,11 @@ fn called(ask: &Ask<'_>, resource: Resource<'_>, body: Body) -> Reply {
         (&Method::POST, Resource::SessionEnd(session)) => {
             body.and_then(|body| sessions::end_by_beacon(ask, session, &body))
         }
+        (&Method::POST, Resource::Reports) => body.and_then(|body| reports::take(ask, &body)),
+        (&Method::GET, Resource::Logout) => logout::ask_first(ask),
+        // What a button sends with it says nothing.
+        (&Method::POST, Resource::Logout) => body.and_then(|_| logout::end(ask)),
+        (&Method::POST, Resource::Another) => body.and_then(|body| bounce::another(ask, &body)),
         (&Method::GET, Resource::StartScript) => scripts::start(ask),
         (&Method::GET, Resource::ServersScript) => scripts::servers(ask),
         (&Method::GET, Resource::TicketKeys) => Ok(ticket_keys(ask)),

@@ -77,10 +77,15 @@ pub(super) fn seated(ask: &Ask<'_>, pool: &PoolSite) -> Result<Option<Seat>, Pro
 
 /// The seat in the caller's affinity cookie; any other cookie of that name is counted and treated as absent.
 pub(super) fn shown_by_cookie(ask: &Ask<'_>, pool: &PoolSite) -> Option<Shown> {
+    opened_by_cookie(ask, pool).map(|opened| opened.shown)
+}
+
+/// The same with what the cookie says beside the seat.
+pub(super) fn opened_by_cookie(ask: &Ask<'_>, pool: &PoolSite) -> Option<Opened> {
     let lines = ask.headers().get_all(COOKIE).map(HeaderValue::as_bytes);
     let found = pool.cookie.find(&ask.edge.seals, lines, pool.ttl, ask.now.time);
     found.faults.iter().for_each(|fault| count_fault(*fault));
-    found.newest.map(|opened| opened.shown)
+    found.newest
 }
 
 /// The seat in the caller's bearer token.
@@ -105,7 +110,12 @@ pub(super) fn open_token(ask: &Ask<'_>, token: &[u8]) -> Option<Shown> {
 
 /// `Set-Cookie` for a seat. A fault of the seal costs the caller the cookie, not the seat.
 pub(super) fn cookie(ask: &Ask<'_>, pool: &PoolSite, seat: &Seat) -> Option<HeaderValue> {
-    let sealed = ask.edge.seals.seal_cookie(&seat.entry, seat.owner, ask.now.time);
+    cookie_after(ask, pool, seat, 0)
+}
+
+/// The same for a browser that has come back soon so many times in a row.
+pub(super) fn cookie_after(ask: &Ask<'_>, pool: &PoolSite, seat: &Seat, returns: u8) -> Option<HeaderValue> {
+    let sealed = ask.edge.seals.seal_cookie_after(&seat.entry, seat.owner, returns, ask.now.time);
     let line = sealed.map(|value| pool.cookie.set(&value, pool.ttl, pool.same_site));
     match line {
         Ok(line) => HeaderValue::from_maybe_shared(bytes::Bytes::from(line)).ok(),

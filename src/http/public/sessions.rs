@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use actix_http::StatusCode;
-use actix_http::header::{HOST, ORIGIN, SET_COOKIE};
+use actix_http::header::SET_COOKIE;
 use bytes::Bytes;
 use maitred_core::director::EndRefusal;
 use maitred_core::ids::{LabelName, PoolName, ServerName, SessionId};
@@ -18,6 +18,7 @@ use crate::http::cors::Caller;
 use crate::http::edge::PoolSite;
 use crate::http::key;
 use crate::http::problem::Problem;
+use crate::http::public::intent;
 use crate::http::public::seat::{self, Wish, WithToken};
 use crate::http::public::start::given_or_shown;
 use crate::http::reply::{self, Reply};
@@ -97,21 +98,13 @@ fn labels_of(members: Map<String, Value>) -> Result<Vec<(LabelName, Cow<'static,
 }
 
 /// A page of another origin may start only where the pool allows it. A caller that is no page has no origin.
-fn check_origin(ask: &Ask<'_>, pool: &PoolSite) -> Result<(), Problem> {
+pub(super) fn check_origin(ask: &Ask<'_>, pool: &PoolSite) -> Result<(), Problem> {
     match pool.origins.caller(ask.headers()) {
         Caller::Allowed(_) => Ok(()),
         Caller::Unnamed if !caller::is_cross_site(ask.headers()) => Ok(()),
-        Caller::Foreign if is_own_origin(ask) => Ok(()),
+        Caller::Foreign if intent::is_own_origin(ask) => Ok(()),
         Caller::Unnamed | Caller::Foreign => Err(Problem::OriginUnknown),
     }
-}
-
-/// Whether the page comes from the address that it calls.
-fn is_own_origin(ask: &Ask<'_>) -> bool {
-    let text = |name| ask.headers().get(name).and_then(|value| value.to_str().ok());
-    let own = text(HOST).or_else(|| ask.head.uri.authority().map(|authority| authority.as_str()));
-    let origin = text(ORIGIN).and_then(|origin| origin.strip_prefix("https://").or(origin.strip_prefix("http://")));
-    matches!((own, origin), (Some(own), Some(origin)) if own.eq_ignore_ascii_case(origin))
 }
 
 /// `GET /v1/sessions/{session}`.

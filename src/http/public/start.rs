@@ -13,6 +13,7 @@ use crate::http::cors::{self, Caller, is_allowed_preflight};
 use crate::http::edge::PoolSite;
 use crate::http::handover::Handed;
 use crate::http::problem::Problem;
+use crate::http::public::bounce;
 use crate::http::public::seat::{self, Wish};
 use crate::http::reply::{self, Reply};
 use crate::http::route::Routed;
@@ -55,14 +56,19 @@ fn visit(ask: &Ask<'_>, pool: &PoolSite) -> Result<Reply, Problem> {
         _ if caller::is_prefetch(ask.headers()) => return peek(ask, pool, Problem::NothingYet),
         _ => {}
     }
-    let shown = seat::shown_by_cookie(ask, pool);
+    let came = seat::opened_by_cookie(ask, pool);
+    let shown = came.as_ref().map(|came| came.shown.clone());
     let key = pool.key.read(ask.target, ask.headers(), shown.as_ref().map(|shown| &shown.seat.key))?;
     let labels = pool.labels.read(ask.target, ask.headers())?;
     let seat = seat::start(ask, pool, Wish { key, shown, labels, avoid: None })?;
+    let returns = bounce::returns(ask, came.as_ref(), &seat);
+    if let Some(page) = bounce::brake(ask, pool, &seat, returns) {
+        return Ok(page);
+    }
     let handed = pool.handover.hand_over(ask, &seat, Some(ask.target));
     let mut reply = redirect(ask, pool, &seat, &handed)?;
     handed.set_cookie(&mut reply);
-    if let Some(cookie) = seat::cookie(ask, pool, &seat) {
+    if let Some(cookie) = seat::cookie_after(ask, pool, &seat, returns) {
         reply.headers_mut().append(SET_COOKIE, cookie);
     }
     Ok(reply)

@@ -9,6 +9,7 @@ mod laws;
 mod memory;
 mod outages;
 mod peers;
+mod reports;
 mod rig;
 mod servers;
 mod talk_laws;

@@ -286,6 +286,13 @@ impl Answer {
             .unwrap_or_else(|| panic!("no cookie: {self:?}"))
     }
 
+    /// `name=value` of one of several cookies.
+    pub(super) fn cookie_named(&self, name: &str) -> String {
+        let lines = self.headers.iter().filter(|(header, _)| header == "set-cookie").map(|(_, line)| line.as_str());
+        let pair = lines.filter_map(|line| line.split(';').next()).find(|pair| pair.starts_with(&format!("{name}=")));
+        pair.unwrap_or_else(|| panic!("no {name}: {self:?}")).to_owned()
+    }
+
     pub(super) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }

@@ -5,6 +5,7 @@ mod doors;
 mod fixture;
 mod handover;
 mod log;
+mod owners;
 mod redirects;
 mod scripts;
 mod sessions;
