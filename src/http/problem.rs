@@ -11,6 +11,8 @@ use maitred_core::seating::{AvoidRefusal, Refusal, Shortage};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::credentials::TicketFault;
+
 /// Media type of [`Body`].
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
@@ -28,6 +30,8 @@ pub enum Problem {
         /// What is wrong with it. Never holds what the client sent.
         fault: Cow<'static, str>,
     },
+    /// A ticket that is no statement of a director, or whose time has passed.
+    Ticket(TicketFault),
     /// The configuration on disk is refused, and the one before it stands.
     Config {
         /// Every mistake, one line each: `FILE:LINE: key: reason`.
@@ -117,7 +121,7 @@ impl Problem {
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
-            Self::Malformed { .. } | Self::Config { .. } | Self::Unsupported(_) => 400,
+            Self::Malformed { .. } | Self::Ticket(_) | Self::Config { .. } | Self::Unsupported(_) => 400,
             Self::Stale { .. } | Self::InProgress | Self::Ambiguous(_) => 409,
             Self::TooLarge { .. } => 413,
             Self::TooLong { .. } => 414,
@@ -144,7 +148,7 @@ impl Problem {
     #[must_use]
     pub fn code(&self) -> u16 {
         match self {
-            Self::Malformed { .. } | Self::Config { .. } => 1000,
+            Self::Malformed { .. } | Self::Ticket(_) | Self::Config { .. } => 1000,
             Self::Paced { .. } => 1001,
             Self::Passive { .. } => 1002,
             Self::Stale { .. } => 1003,
@@ -172,6 +176,7 @@ impl Problem {
     pub fn title(&self) -> &'static str {
         match self {
             Self::Malformed { .. } => "Malformed request",
+            Self::Ticket(_) => "Ticket refused",
             Self::Config { .. } => "Configuration refused",
             Self::Stale { .. } => "Stale: this is not the current seat",
             Self::TooLarge { .. } => "Body too large",
@@ -204,6 +209,7 @@ impl Problem {
     pub fn detail(&self) -> Cow<'static, str> {
         match self {
             Self::Malformed { attribute, fault } => format!("{attribute} {fault}").into(),
+            Self::Ticket(fault) => format!("The ticket {fault}.").into(),
             Self::Config { faults } => {
                 format!("The configuration has {} mistakes; the one that runs stays.", faults.len()).into()
             }
@@ -271,6 +277,7 @@ impl Problem {
             attribute: None,
             faults: None,
             reason: None,
+            front: None,
             active: None,
             current: None,
             servers: None,
@@ -278,6 +285,14 @@ impl Problem {
         };
         match self {
             Self::Malformed { attribute, .. } => body.attribute = Some(attribute),
+            Self::Ticket(fault) => {
+                body.attribute = Some("ticket");
+                body.reason = Some(fault.as_str());
+                // Authentic and too old: the client still has to be sent somewhere.
+                if let TicketFault::Expired(claims) = fault {
+                    body.front = claims.front.as_deref();
+                }
+            }
             Self::Config { faults } => body.faults = Some(faults),
             Self::OriginUnknown => body.reason = Some("origin_unknown"),
             Self::Passive { active } => body.active = active.as_ref().map(DatacenterName::as_str),
@@ -327,6 +342,9 @@ pub struct Body<'a> {
     faults: Option<&'a [String]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
+    /// Where to send the client of an expired ticket.
+    #[serde(rename = "return", skip_serializing_if = "Option::is_none")]
+    front: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     active: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -225,6 +225,12 @@ pub const METRICS: &[Metric] = &[
         "1 while so many servers are silent that the director doubts its own network",
     ),
     metric("maitred_table_records", Kind::Sampled, &[], "Seats and tombstones in the session table"),
+    metric(
+        "maitred_tickets_refused_total",
+        Kind::Counter,
+        &["reason"],
+        "Tickets that a server asked about and that were refused",
+    ),
     metric("maitred_tickets_total", Kind::Counter, &["pool"], "Tickets signed at a handover"),
 ];
 

@@ -20,6 +20,7 @@ mod sessions;
 mod status;
 #[cfg(test)]
 mod tests;
+mod tickets;
 mod tokens;
 
 use std::borrow::Cow;
@@ -227,6 +228,7 @@ async fn act(call: &Call<'_>, action: Action) -> Result<Reply, Problem> {
         Action::Session => sessions::read(call),
         Action::EndSession => orders::end_session(call),
         Action::MoveSession => orders::move_session(call),
+        Action::VerifyTicket => tickets::verify(call),
         Action::OpenApi => Ok(reply::full(StatusCode::OK, JSON, openapi::DOCUMENT)),
         Action::Metrics => {
             let config = call.internal.config.load();

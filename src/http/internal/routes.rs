@@ -41,6 +41,7 @@ pub(super) enum Action {
     Session,
     EndSession,
     MoveSession,
+    VerifyTicket,
     OpenApi,
     Metrics,
     Live,
@@ -57,6 +58,8 @@ pub enum May {
     Read,
     /// Viewers, and the server that the path names.
     ReadOwn,
+    /// Servers, each about what is its own; the route sees to that.
+    Serve,
     /// Viewers and those who collect metrics.
     Collect,
     /// Everybody who was let in.
@@ -70,6 +73,7 @@ impl May {
         match (role, self) {
             (Role::Operator, _) | (_, Self::Everybody) => true,
             (Role::Viewer, May::Read | May::ReadOwn | May::Collect) | (Role::Metrics, May::Collect) => true,
+            (Role::Server(_), May::Serve) => true,
             (Role::Server(name), May::ReadOwn) => own.is_some_and(|own| own == ServerName::as_str(name)),
             (Role::Viewer | Role::Metrics | Role::Server(_), _) => false,
         }
@@ -98,6 +102,7 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/v1/sessions/{pool}/{key}", Action::Session, May::Read),
     route("POST", "/v1/sessions/{pool}/{key}/end", Action::EndSession, May::Order),
     route("PUT", "/v1/sessions/{pool}/{key}/server", Action::MoveSession, May::Order),
+    route("POST", "/v1/tickets/verify", Action::VerifyTicket, May::Serve),
     route("GET", "/openapi.json", Action::OpenApi, May::Everybody),
     route("GET", "/metrics", Action::Metrics, May::Collect),
     route("GET", "/health/live", Action::Live, May::Everybody),
@@ -188,7 +193,6 @@ mod tests {
             "/v1/sessions/ua/k/confirm",
             "/v1/sessions/ua/k/state",
             "/v1/events",
-            "/v1/tickets/verify",
             "/v1/explain",
         ] {
             assert_eq!(action(Method::GET, path), Err(404), "{path}");
@@ -213,11 +217,21 @@ mod tests {
         let ua1 = Role::Server(ServerName::parse("ua1").unwrap());
         for route in ROUTES {
             let own = route.may.allows(&ua1, Some("ua1"));
-            assert_eq!(own, matches!(route.may, May::ReadOwn | May::Everybody), "{}", route.path);
-            assert_eq!(route.may.allows(&ua1, Some("ua2")), route.may == May::Everybody, "{}", route.path);
-            assert_eq!(route.may.allows(&Role::Viewer, None), route.may != May::Order, "{}", route.path);
+            assert_eq!(own, matches!(route.may, May::ReadOwn | May::Serve | May::Everybody), "{}", route.path);
+            let other = route.may.allows(&ua1, Some("ua2"));
+            assert_eq!(other, matches!(route.may, May::Serve | May::Everybody), "{}", route.path);
+            assert_eq!(
+                route.may.allows(&Role::Viewer, None),
+                !matches!(route.may, May::Order | May::Serve),
+                "{}",
+                route.path
+            );
             assert!(route.may.allows(&Role::Operator, None));
-            assert_eq!(route.may == May::Order, route.method != "GET", "what changes something is an order");
+            assert_eq!(
+                matches!(route.may, May::Order | May::Serve),
+                route.method != "GET",
+                "what changes something is an order"
+            );
         }
     }
 }

@@ -16,6 +16,11 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("POST", "/v1/sessions/{session}/end"),
     ("GET", "/v1/start.js"),
     ("GET", "/v1/servers.js"),
+    ("GET", "/v1/jwks.json"),
+    ("POST", "/v1/reports"),
+    ("GET", "/logout"),
+    ("POST", "/logout"),
+    ("POST", "/another"),
 ];
 
 /// An own path.

@@ -140,6 +140,10 @@ impl Fixture {
         self.certificates.path(name)
     }
 
+    pub(super) fn edge(&self) -> &crate::http::edge::Edge {
+        &self.internal.edge
+    }
+
     pub(super) fn director(&self) -> &Director {
         &self.internal.edge.director
     }

@@ -4,3 +4,4 @@ mod doors;
 mod fixture;
 mod orders;
 mod reads;
+mod tickets;
