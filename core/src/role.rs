@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::clock::Mono;
+use crate::fault::{Fault, planted};
 use crate::ids::DatacenterName;
 use crate::settings::{Failback, FailoverSettings, Isolated};
 
@@ -367,7 +368,7 @@ impl Role {
             return Some((at, RoleCause::Order));
         }
         if active.service == Service::Fails {
-            let patient = now.since(active.last_served) < failover.after;
+            let patient = now.since(active.last_served) < failover.after && !planted(Fault::NoDelay);
             let next = self.ladder().find(|at| self.sites[*at].service == Service::Serves);
             return next.filter(|at| !patient && *at != self.active).map(|at| (at, RoleCause::Failover));
         }

@@ -162,6 +162,9 @@ pub enum Message {
     Digests {
         /// The usual comparison of a link that is in step: what differs is sent when it differs twice.
         routine: bool,
+        /// The sender's clock when it drew them: what is young or expires soon is judged by it on both sides, or two clocks
+        /// that differ would see a difference in every record that is young for one of them.
+        as_of: Time,
         /// One per bucket.
         buckets: Vec<u64>,
     },

@@ -14,6 +14,7 @@ use super::{Director, orders};
 use crate::clock::{Mono, Now};
 use crate::entry::{Entry, LastRole, OperatorWord, OutageEntry, RoleOrder};
 use crate::event::{Effect, Event};
+use crate::fault::{Fault, planted};
 use crate::health::{Change, Look, Outcome, Report, ServerChange, State, Turn, Verdict, Watch};
 use crate::ids::{PoolName, ServerName};
 use crate::role::{Role, Service};
@@ -193,6 +194,10 @@ impl Control {
                 role.set_claimed(datacenter, own.max(heard), now.mono);
             }
             let witnessed = role.active().is_some_and(|active| picture::witnessed(&self.watch, pool, active));
+            let linked = |site| self.hearsay.fresh_directors(site, &self.settings, now.mono) > 0;
+            if planted(Fault::LinkVeto) && role.active().is_some_and(linked) {
+                continue;
+            }
             let Some(change) = role.evaluate(&pool.failover, witnessed, now.mono) else { continue };
             self.hearsay.own_roles += 1;
             let last = LastRole { pool: name.clone(), active: change.to.clone(), epoch: change.epoch, time: now.time };

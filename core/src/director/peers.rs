@@ -9,6 +9,7 @@ use super::Director;
 use super::control::{Control, Register};
 use crate::clock::{Mono, Now};
 use crate::entry::{ConfirmedEntry, Entry, RoleOrder, SeatEntry, ServerOrder, StateEntry};
+use crate::fault::{Fault, planted};
 use crate::ids::{DirectorName, Key, PoolName, SessionId};
 use crate::replication::{Page, PeerStatus, Peers, Store, Taken, Violation};
 use crate::session::{
@@ -80,6 +81,12 @@ impl Store for Shelf<'_> {
 
 impl Shelf<'_> {
     fn merge_seat(&self, seat: &SeatEntry) -> Taken {
+        let clamped;
+        let mut seat = seat;
+        if planted(Fault::ClampOnRead) && seat.stamp.time() > self.now.time {
+            clamped = SeatEntry { stamp: crate::clock::Stamp::at(self.now.time), ..seat.clone() };
+            seat = &clamped;
+        }
         let Some(pool) = self.view.pool(&seat.pool) else { return Taken::Dropped("pool") };
         if let Err(reason) = admit(seat, self.now.time, pool.settings().session_ttl) {
             return Taken::Dropped(reason.as_str());
@@ -214,10 +221,11 @@ impl Director {
         self.peers.lock().next(peer, &shelf, now)
     }
 
-    /// When [`Self::next_message`] may have something to say without any input.
+    /// When [`Self::next_message`] may have something to say to this peer without any input; now, while a walk through the
+    /// table is under way.
     #[must_use]
-    pub fn next_peer_deadline(&self, now: Now) -> Option<Mono> {
-        self.peers.lock().next_deadline(now.mono)
+    pub fn next_peer_deadline(&self, peer: &DirectorName, now: Now) -> Option<Mono> {
+        self.peers.lock().next_deadline(peer, now.mono)
     }
 
     /// Asks every linked peer for a key, for a cold director that does not know it: the answer is merged when it comes. Says
@@ -249,10 +257,10 @@ impl Director {
         self.peers.lock().dropped().clone()
     }
 
-    /// By how much the shell's clock must move forward now (R2).
+    /// By how much the shell's clock must move forward now (R2); told once.
     #[must_use]
-    pub fn clock_behind(&self) -> Option<Duration> {
-        self.peers.lock().clock_behind()
+    pub fn take_clock_behind(&self) -> Option<Duration> {
+        self.peers.lock().take_clock_behind()
     }
 
     /// What one peer said about a key that it was asked for.

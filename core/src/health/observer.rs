@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Silence;
 use crate::clock::Mono;
+use crate::fault::{Fault, planted};
 
 /// This many silent servers can keep the suspicion alive without end while nothing answers. A single one cannot: with nothing to
 /// compare it with, it goes down once `failover.after` has passed.
@@ -81,6 +82,7 @@ impl Observer {
             // The delay runs from the first answer, so that a way that comes back after hours is given its time; and the answer
             // that ends it must be a fresh one, so that the last words before a cut end nothing.
             let others = answered.zip(answering).is_some_and(|(at, first)| at >= first + after);
+            let others = others && !planted(Fault::FreezeAlone);
             next.lifted = others || (silent < SILENT_MIN && now >= known.since + after);
             next.lifted.then_some(Turn::Lifted)
         };

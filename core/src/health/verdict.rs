@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Failure, Site, Vote};
+use crate::fault::{Fault, planted};
 use crate::ids::DirectorName;
 
 /// Whether a server serves.
@@ -84,6 +85,11 @@ impl Verdict {
 #[must_use]
 pub fn verdict<'a>(votes: impl Iterator<Item = CastVote<'a>> + Clone, last: Option<State>) -> Verdict {
     let fresh = votes.filter(|cast| cast.age <= cast.lasts);
+    let freezes = planted(Fault::FreezeAlone)
+        && fresh.clone().any(|cast| cast.site == Site::Own && matches!(cast.vote, Vote::Abstain(_)));
+    if freezes {
+        return Verdict::Unconfirmed { last };
+    }
     by_site(fresh.clone(), Site::Own).or_else(|| by_site(fresh, Site::Other)).unwrap_or(Verdict::Unconfirmed { last })
 }
 

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Failure, FailureKind, Look, Outcome};
 use crate::clock::Mono;
+use crate::fault::{Fault, planted};
 use crate::settings::HealthSettings;
 
 /// Other sites are looked at every so many intervals (R11).
@@ -205,7 +206,8 @@ impl Voter {
     /// Falls when enough failures stand in a row and the last of them is evidence.
     fn settle(&mut self, settings: &HealthSettings) {
         let excused = self.is_silent() && self.silence == Silence::Excused;
-        if self.failures >= settings.fall.max(1) && !excused {
+        let early = u32::from(planted(Fault::FallEarly));
+        if self.failures + early >= settings.fall.max(1) && !excused {
             self.opinion = Opinion::Down;
         }
     }

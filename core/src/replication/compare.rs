@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::digest::{Part, bucket, hash, part};
 use super::{Page, Store};
-use crate::clock::Now;
+use crate::clock::Time;
 use crate::entry::Entry;
 use crate::wire::BUCKETS;
 
@@ -62,20 +62,26 @@ pub(super) struct Drawing {
     at: Option<Page>,
     sums: Vec<u64>,
     scratch: Vec<u8>,
+    /// By whose clock records are young or expire soon.
+    as_of: Time,
 }
 
 impl Drawing {
-    pub(super) fn new() -> Self {
-        Self { at: Some(Page::Start), sums: vec![0; BUCKETS], scratch: Vec::new() }
+    pub(super) fn new(as_of: Time) -> Self {
+        Self { at: Some(Page::Start), sums: vec![0; BUCKETS], scratch: Vec::new(), as_of }
+    }
+
+    pub(super) fn as_of(&self) -> Time {
+        self.as_of
     }
 
     /// Goes on for a moment; says whether all is drawn.
-    pub(super) fn step(&mut self, store: &dyn Store, now: Now) -> bool {
+    pub(super) fn step(&mut self, store: &dyn Store) -> bool {
         for _ in 0..PAGES_PER_STEP {
             let Some(at) = self.at else { return true };
-            let (sums, scratch) = (&mut self.sums, &mut self.scratch);
+            let (sums, scratch, as_of) = (&mut self.sums, &mut self.scratch, self.as_of);
             self.at = store.page(at, &mut |entry| {
-                if part_of(&entry, store, now) == Part::Compared {
+                if part_of(&entry, store, as_of) == Part::Compared {
                     let at = bucket(&entry);
                     // A sum: the order of a table's slots is its own affair.
                     sums[at] = sums[at].wrapping_add(hash(&entry, scratch) | 1);
@@ -113,22 +119,25 @@ pub(super) struct Walk {
     wanted: Buckets,
     /// Also send what digests leave out: the other side cannot know that it lacks it.
     passing: bool,
+    /// The clock by which the digests were drawn: what was left out of them must be left out here by the same measure, or it
+    /// would fall between the two.
+    as_of: Time,
     found: VecDeque<Entry>,
 }
 
 impl Walk {
-    pub(super) fn new(wanted: Buckets, passing: bool) -> Self {
+    pub(super) fn new(wanted: Buckets, passing: bool, as_of: Time) -> Self {
         let at = (passing || wanted.count() > 0).then_some(Page::Start);
-        Self { at, wanted, passing, found: VecDeque::new() }
+        Self { at, wanted, passing, as_of, found: VecDeque::new() }
     }
 
     /// Looks on until something is found, for a moment at most.
-    pub(super) fn step(&mut self, store: &dyn Store, now: Now) {
+    pub(super) fn step(&mut self, store: &dyn Store) {
         for _ in 0..PAGES_PER_STEP {
             let (Some(at), true) = (self.at, self.found.is_empty()) else { return };
-            let (wanted, passing, found) = (&self.wanted, self.passing, &mut self.found);
+            let (wanted, passing, found, as_of) = (&self.wanted, self.passing, &mut self.found, self.as_of);
             self.at = store.page(at, &mut |entry| {
-                let goes = match part_of(&entry, store, now) {
+                let goes = match part_of(&entry, store, as_of) {
                     Part::None => false,
                     Part::Compared => wanted.has(bucket(&entry)),
                     Part::Passing => passing || wanted.has(bucket(&entry)),
@@ -149,7 +158,7 @@ impl Walk {
     }
 }
 
-fn part_of(entry: &Entry, store: &dyn Store, now: Now) -> Part {
+fn part_of(entry: &Entry, store: &dyn Store, now: Time) -> Part {
     let pool = match entry {
         Entry::Seat(seat) => &seat.pool,
         Entry::State(state) => &state.pool,
@@ -163,5 +172,5 @@ fn part_of(entry: &Entry, store: &dyn Store, now: Now) -> Part {
             return Part::None;
         }
     };
-    store.ttl(pool).map_or(Part::None, |ttl| part(entry, ttl, now.time))
+    store.ttl(pool).map_or(Part::None, |ttl| part(entry, ttl, now))
 }

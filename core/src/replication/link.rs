@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::compare::{Buckets, Drawing, Walk};
 use super::log::{Item, Log};
 use super::{DIGEST_EVERY, PING_EVERY, RELAY_AFTER, Store, Violation, WINDOW_BYTES, WINDOW_MESSAGES};
-use crate::clock::{Mono, Now};
+use crate::clock::{Mono, Now, Time};
 use crate::ids::DirectorName;
 use crate::wire::{
     BUCKETS, Change, DATA_BYTES_MAX, ENTRIES_MAX, Lane, Message, POSITIONS_MAX, Position, WORDS_MAX, weight,
@@ -90,6 +90,8 @@ pub(super) struct Link {
     /// What differed at the last usual comparison.
     suspected: Buckets,
     digest_at: Mono,
+    /// The clock by which the latest digests were drawn.
+    drawn_as_of: Time,
 }
 
 impl Link {
@@ -125,6 +127,7 @@ impl Link {
             comparison: None,
             suspected: Buckets::none(),
             digest_at: now + DIGEST_EVERY,
+            drawn_as_of: Time::default(),
         }
     }
 
@@ -152,15 +155,15 @@ impl Link {
     }
 
     /// Begins to bring the peer up to date: from where it stands, or by a comparison.
-    pub(super) fn begin(&mut self, resume: Option<Position>, end: Position, now: Mono) {
-        self.digest_at = now + DIGEST_EVERY;
+    pub(super) fn begin(&mut self, resume: Option<Position>, end: Position, now: Now) {
+        self.digest_at = now.mono + DIGEST_EVERY;
         self.resumed = resume.is_some();
         self.sent = resume.unwrap_or(end);
         self.announced = self.sent;
         self.acked_own = self.sent.own;
         self.sending = match resume {
             Some(_) => Sending::Live,
-            None => Sending::Drawing(Drawing::new(), Routine::No),
+            None => Sending::Drawing(Drawing::new(now.time), Routine::No),
         };
     }
 
@@ -216,18 +219,18 @@ impl Link {
         Ok(())
     }
 
-    pub(super) fn begin_comparison(&mut self, routine: bool, theirs: Vec<u64>) {
+    pub(super) fn begin_comparison(&mut self, routine: bool, as_of: Time, theirs: Vec<u64>) {
         if !routine {
             self.was_in_step |= self.in_step;
             self.in_step = false;
         }
-        self.comparison = Some(Comparison { theirs, drawing: Drawing::new(), routine });
+        self.comparison = Some(Comparison { theirs, drawing: Drawing::new(as_of), routine });
     }
 
     pub(super) fn begin_sending(&mut self, wanted: Vec<u8>) {
         let (Some(wanted), Sending::Asked(routine)) = (Buckets::parse(wanted), &self.sending) else { return };
         let routine = *routine;
-        self.sending = Sending::Walking(Walk::new(wanted, routine == Routine::No), routine);
+        self.sending = Sending::Walking(Walk::new(wanted, routine == Routine::No, self.drawn_as_of), routine);
     }
 
     pub(super) fn next_pong(&mut self) -> Option<Message> {
@@ -275,12 +278,12 @@ impl Link {
     fn next_unweighed(&mut self, peer: &DirectorName, log: &Log, store: &dyn Store, now: Now) -> Option<Message> {
         if !log.reaches(self.sent) {
             // Fallen behind: never waited for, compared instead.
-            self.begin(None, log.end(), now.mono);
+            self.begin(None, log.end(), now);
         }
         if std::mem::take(&mut self.resumed) {
             return Some(Message::Synced(self.sent));
         }
-        if let Some(wanted) = self.step_comparison(store, now) {
+        if let Some(wanted) = self.step_comparison(store) {
             return Some(Message::Want { buckets: wanted.into_bytes() });
         }
         if !matches!(self.sending, Sending::Silent | Sending::Drawing(_, Routine::No))
@@ -292,9 +295,9 @@ impl Link {
     }
 
     /// Draws on; the buckets to ask for when that is done.
-    fn step_comparison(&mut self, store: &dyn Store, now: Now) -> Option<Buckets> {
+    fn step_comparison(&mut self, store: &dyn Store) -> Option<Buckets> {
         let comparison = self.comparison.as_mut()?;
-        if !comparison.drawing.step(store, now) {
+        if !comparison.drawing.step(store) {
             return None;
         }
         let comparison = self.comparison.take()?;
@@ -316,22 +319,24 @@ impl Link {
             Sending::Live => {
                 if now.mono >= self.digest_at {
                     self.digest_at = now.mono + DIGEST_EVERY;
-                    self.sending = Sending::Drawing(Drawing::new(), Routine::Yes);
+                    self.sending = Sending::Drawing(Drawing::new(now.time), Routine::Yes);
                 }
                 None
             }
             Sending::Drawing(drawing, routine) => {
-                if !drawing.step(store, now) {
+                if !drawing.step(store) {
                     return None;
                 }
                 let routine = *routine;
                 let Sending::Drawing(drawing, _) = std::mem::replace(&mut self.sending, Sending::Asked(routine)) else {
                     return None;
                 };
-                Some(Message::Digests { routine: routine == Routine::Yes, buckets: drawing.into_sums() })
+                let as_of = drawing.as_of();
+                self.drawn_as_of = as_of;
+                Some(Message::Digests { routine: routine == Routine::Yes, as_of, buckets: drawing.into_sums() })
             }
             Sending::Walking(walk, routine) => {
-                walk.step(store, now);
+                walk.step(store);
                 if walk.is_done() {
                     let first = *routine == Routine::No;
                     self.sending = Sending::Live;

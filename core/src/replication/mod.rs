@@ -23,6 +23,7 @@ use thiserror::Error;
 
 use crate::clock::{Mono, Now, Time};
 use crate::entry::Entry;
+use crate::fault::{Fault, planted};
 use crate::ids::{DatacenterName, DirectorName, PoolName};
 use crate::wire::{Change, Hello, Message, POSITIONS_MAX, Position, VERSION, VERSION_MIN};
 use link::Link;
@@ -142,6 +143,8 @@ pub struct Peers {
     have: BTreeMap<DirectorName, Position>,
     started: Mono,
     dropped: BTreeMap<&'static str, u64>,
+    /// For [`Fault::DropBySequence`] only.
+    highest: BTreeMap<DirectorName, u64>,
 }
 
 impl Peers {
@@ -164,6 +167,7 @@ impl Peers {
             have: BTreeMap::new(),
             started: now.mono,
             dropped: BTreeMap::new(),
+            highest: BTreeMap::new(),
         }
     }
 
@@ -220,7 +224,7 @@ impl Peers {
             }
             Message::Pong { sent } => link.ponged(sent, now.mono),
             Message::Ack { messages } => link.acked(messages)?,
-            Message::Digests { routine, buckets } => link.begin_comparison(routine, buckets),
+            Message::Digests { routine, as_of, buckets } => link.begin_comparison(routine, as_of, buckets),
             Message::Want { buckets } => link.begin_sending(buckets),
             Message::Bulk { at, entries } => {
                 let origin = (peer.clone(), at);
@@ -317,18 +321,19 @@ impl Peers {
     }
 
     /// By how much the own clock must move forward: it is more than 60 s behind every linked director's, and goes to the
-    /// earliest of theirs (R2).
-    #[must_use]
-    pub fn clock_behind(&self) -> Option<Duration> {
+    /// earliest of theirs (R2). Told once: what is known of the others' clocks is by the moved one from then on.
+    pub fn take_clock_behind(&mut self) -> Option<Duration> {
         let linked = self.links.values().filter(|link| link.is_linked());
         let ahead = linked.map(|link| link.clock_ahead_ms.unwrap_or(0)).min()?;
-        u64::try_from(ahead).ok().map(Duration::from_millis).filter(|ahead| *ahead > CLOCK_BEHIND)
+        let behind = u64::try_from(ahead).ok().map(Duration::from_millis).filter(|ahead| *ahead > CLOCK_BEHIND)?;
+        self.links.values_mut().filter_map(|link| link.clock_ahead_ms.as_mut()).for_each(|theirs| *theirs -= ahead);
+        Some(behind)
     }
 
-    /// When [`Self::next`] may have something to say without any input; now, while a walk is under way.
+    /// When [`Self::next`] may have something to say to this peer without any input; now, while a walk is under way.
     #[must_use]
-    pub fn next_deadline(&self, now: Mono) -> Option<Mono> {
-        self.links.values().filter_map(|link| link.deadline(&self.log, now)).min()
+    pub fn next_deadline(&self, peer: &DirectorName, now: Mono) -> Option<Mono> {
+        self.links.get(peer).and_then(|link| link.deadline(&self.log, now))
     }
 
     /// All configured peers in order of name.
@@ -397,7 +402,7 @@ impl Peers {
         self.collect(store, now);
         let resume = of_me.filter(|position| self.log.reaches(*position));
         if let Some(link) = self.links.get_mut(peer) {
-            link.begin(resume, self.log.end(), now.mono);
+            link.begin(resume, self.log.end(), now);
         }
         Ok(())
     }
@@ -411,7 +416,7 @@ impl Peers {
         self.log = Log::new(seen + 1);
         let end = self.log.end();
         for link in self.links.values_mut().filter(|link| link.is_linked()) {
-            link.begin(None, end, now.mono);
+            link.begin(None, end, now);
         }
     }
 
@@ -422,6 +427,16 @@ impl Peers {
 
     /// Merges one change, and hands it on when it changed the own table (R16).
     fn take(&mut self, change: Change, store: &dyn Store, now: Now) {
+        if planted(Fault::DropBySequence)
+            && let Some((origin, at)) = &change.origin
+        {
+            // As if numbers went on over a restart.
+            let seen = self.highest.entry(origin.clone()).or_default();
+            if at.own < *seen {
+                return;
+            }
+            *seen = at.own;
+        }
         match store.merge(&change.entry) {
             Taken::Changed => self.log.relayed.push(change, now.mono),
             Taken::Same => {}

@@ -10,6 +10,7 @@ use super::names::Book;
 use super::record::{Seen, Sitting};
 use crate::clock::{Stamp, Time};
 use crate::entry::{Life, SeatEntry};
+use crate::fault::{Fault, planted};
 use crate::ids::{Generation, IncarnationTag, SessionId};
 
 /// How far ahead of the own clock a stamp or sighting may lie (R2).
@@ -36,7 +37,7 @@ pub struct Rank<'a> {
 impl<'a> Rank<'a> {
     pub(super) fn of(sitting: &Sitting, book: &'a Book) -> Self {
         Self {
-            stamp: sitting.stamp,
+            stamp: order_of(sitting.stamp, sitting.generation),
             generation: sitting.generation,
             writer: book.writer(sitting.writer).as_str(),
             life: sitting.life,
@@ -52,7 +53,7 @@ impl<'a> Rank<'a> {
 #[must_use]
 pub fn rank(entry: &SeatEntry) -> Rank<'_> {
     Rank {
-        stamp: entry.stamp,
+        stamp: order_of(entry.stamp, entry.generation),
         generation: entry.generation,
         writer: entry.writer.as_str(),
         life: entry.life,
@@ -61,6 +62,14 @@ pub fn rank(entry: &SeatEntry) -> Rank<'_> {
         incarnation: entry.incarnation,
         minted: entry.minted,
     }
+}
+
+/// The stamp, unless a planted bug puts the generation before it.
+fn order_of(stamp: Stamp, generation: Generation) -> Stamp {
+    if planted(Fault::GenerationFirst) {
+        return Stamp::from_bits((u64::from(generation.get()) << 48) | (stamp.to_bits() >> 16));
+    }
+    stamp
 }
 
 /// The higher of two seats of one key, seen when either was (R1, R2).

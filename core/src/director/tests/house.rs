@@ -97,7 +97,11 @@ impl House {
                     carried = true;
                 }
             }
-            let busy = self.rigs.values().any(|rig| rig.director.next_peer_deadline(rig.now) == Some(rig.now.mono));
+            let ends = self.wires.iter().flat_map(|(a, b)| [(a, b), (b, a)]);
+            let busy = ends.into_iter().any(|(one, other)| {
+                let rig = &self.rigs[one];
+                rig.director.next_peer_deadline(&name(other), rig.now) == Some(rig.now.mono)
+            });
             if !carried && !busy {
                 return;
             }

@@ -269,7 +269,10 @@ fn who_misbehaves_is_shown_the_door() {
         (vec![hello("east-2", VERSION + 1, VERSION + 2)], Violation::Version(VERSION + 1, VERSION + 2)),
         (vec![hello("east-2", VERSION_MIN, VERSION); 2], Violation::Turn),
         (vec![hello("east-2", 0, u16::MAX), Message::Ack { messages: 1_000_000 }], Violation::Limit),
-        (vec![hello("east-2", 0, VERSION), Message::Digests { routine: false, buckets: vec![0; 7] }], Violation::Limit),
+        (
+            vec![hello("east-2", 0, VERSION), Message::Digests { routine: false, as_of: Time(1), buckets: vec![0; 7] }],
+            Violation::Limit,
+        ),
         (vec![hello("east-2", 0, VERSION), Message::Want { buckets: vec![255; 9999] }], Violation::Limit),
     ];
     for (messages, violation) in attempts {
