@@ -1,0 +1,67 @@
+//! FAILOVER: when every server of a site has been dead for long enough while the other lives, starts go to the other and it is
+//! the active one, whatever the links and the number of directors.
+
+use super::Invariant;
+use crate::plan::Node;
+use crate::world::{Seen, World};
+
+/// `failover.after`, two rounds of looks from the other site with their timeouts, the votes of a site whose directors died, and
+/// a second for the words to arrive over a thin wire.
+pub(super) const MOVED_AFTER_MS: u64 = 15_000 + 2 * 10_000 + 3_000 + 9_000 + 3_000;
+
+pub(super) struct Failover;
+
+/// The site whose servers have all been dead for so long, while all of the other's have served, at a director that has run and
+/// reached them all that time.
+fn dead_site(world: &World, host: usize, for_ms: u64) -> Option<usize> {
+    let long = |since: u64| world.now.saturating_sub(since) >= for_ms;
+    if !long(world.hosts[host].up_since) {
+        return None;
+    }
+    (0..2).find(|site| {
+        world.plan.all_servers().all(|server| {
+            let backend = &world.servers[server];
+            let dead = world.plan.site(Node::Server(server)) == *site;
+            let reached = world.reaches(Node::Director(host), Node::Server(server))
+                && long(world.reaches_since(Node::Director(host), Node::Server(server)));
+            let ordered = backend.ordered_at.is_some_and(|at| !long(at)) || backend.ordered_at.is_some();
+            long(backend.since) && backend.serves != dead && (dead || (reached && !ordered))
+        })
+    })
+}
+
+impl Invariant for Failover {
+    fn name(&self) -> &'static str {
+        "FAILOVER"
+    }
+
+    fn see(&mut self, world: &World, seen: &Seen) -> Result<(), String> {
+        match seen {
+            Seen::Started { host, result, .. } => {
+                let Some(site) = dead_site(world, *host, MOVED_AFTER_MS) else { return Ok(()) };
+                match result.as_ref() {
+                    Ok(seat) if seat.server.datacenter == world.plan.pool.datacenters[site] => {
+                        Err(format!("director {host} sent a start to {}, which is dead", seat.server.name))
+                    }
+                    Ok(_) => Ok(()),
+                    Err(refusal) => Err(format!("director {host} refused: {refusal:?}")),
+                }
+            }
+            Seen::Tick => {
+                for host in 0..world.hosts.len() {
+                    let (Some(director), Some(site)) = (world.director(host), dead_site(world, host, MOVED_AFTER_MS))
+                    else {
+                        continue;
+                    };
+                    let view = director.view();
+                    let active = view.pools().next().map(|pool| pool.role().active.clone());
+                    if active.as_ref() == Some(&world.plan.pool.datacenters[site]) {
+                        return Err(format!("director {host} holds {active:?} to be active, which is dead"));
+                    }
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}

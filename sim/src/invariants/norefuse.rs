@@ -1,0 +1,34 @@
+//! NOREFUSE: nobody is refused while a truly usable server could be reached.
+
+use super::Invariant;
+use crate::plan::Node;
+use crate::world::{Seen, World};
+
+/// A server that has served for so long, by a way that has been there for so long, is known to be usable.
+const KNOWN_MS: u64 = 45_000;
+
+pub(super) struct NoRefuse;
+
+impl Invariant for NoRefuse {
+    fn name(&self) -> &'static str {
+        "NOREFUSE"
+    }
+
+    fn see(&mut self, world: &World, seen: &Seen) -> Result<(), String> {
+        let Seen::Started { host, result, .. } = seen else { return Ok(()) };
+        let Err(refusal) = result.as_ref() else { return Ok(()) };
+        let long = |since: u64| world.now.saturating_sub(since) >= KNOWN_MS;
+        let usable = world.plan.all_servers().find(|server| {
+            let backend = &world.servers[*server];
+            let way = (Node::Director(*host), Node::Server(*server));
+            let alone = world.reaches(way.0, way.1) && long(world.reaches_since(way.0, way.1));
+            backend.serves && long(backend.since) && backend.ordered_at.is_none() && alone
+        });
+        match usable {
+            Some(server) if long(world.disturbed_at) || world.ways_changed_at == 0 => {
+                Err(format!("director {host} refused ({refusal:?}) although {} serves", world.plan.server(server)))
+            }
+            _ => Ok(()),
+        }
+    }
+}

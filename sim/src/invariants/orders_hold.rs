@@ -1,0 +1,79 @@
+//! An acknowledged order holds at every warm director.
+
+use std::collections::BTreeMap;
+
+use maitred_core::entry::OperatorWord;
+
+use super::Invariant;
+use super::last::UNWRITTEN_MS;
+use crate::plan::Journal;
+use crate::world::{Seen, World};
+
+#[derive(Default)]
+pub(super) struct OrdersHold {
+    last: BTreeMap<usize, Order>,
+    skew: u64,
+}
+
+struct Order {
+    at: u64,
+    host: usize,
+    word: OperatorWord,
+    vague: bool,
+}
+
+impl Invariant for OrdersHold {
+    fn name(&self) -> &'static str {
+        "orders hold"
+    }
+
+    fn see(&mut self, world: &World, seen: &Seen) -> Result<(), String> {
+        self.skew = self.skew.max(crate::world::skew_of(world));
+        match seen {
+            Seen::Ordered { host, server, word } => {
+                // Repeating a word that holds is no order: its register stays as it was.
+                let close = self.last.get(server).is_some_and(|old| {
+                    old.vague || (old.host != *host && world.now < old.at + self.skew + 1000) || old.word == *word
+                });
+                let close = close && self.last.get(server).is_none_or(|old| old.host != *host || old.vague);
+                self.last.insert(*server, Order { at: world.now, host: *host, word: *word, vague: close });
+            }
+            // An order that only the dead one knew dies with it, unless its journal has it.
+            Seen::Died(host) => {
+                let fresh = self.last.values_mut().filter(|order| order.host == *host);
+                fresh.filter(|order| order.at + UNWRITTEN_MS > world.now).for_each(|order| order.vague = true);
+            }
+            Seen::Returned(host, Journal::Old | Journal::Gone) => {
+                for (server, order) in self.last.iter_mut().filter(|(_, order)| order.host == *host) {
+                    let name = world.plan.server(*server);
+                    let elsewhere = (0..world.hosts.len()).filter(|other| other != host).any(|other| {
+                        let time = world.hosts[other].now(world.now).time;
+                        let health = world.director(other).and_then(|director| director.server_health(&name));
+                        health.is_some_and(|health| health.operator_word(time) == order.word)
+                    });
+                    order.vague |= !elsewhere;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, world: &World) -> Result<(), String> {
+        for (server, order) in self.last.iter().filter(|(_, order)| !order.vague) {
+            for host in 0..world.hosts.len() {
+                let time = world.hosts[host].now(world.now).time;
+                let health = world.director(host).and_then(|it| it.server_health(&world.plan.server(*server)));
+                let word = health.map(|health| health.operator_word(time));
+                if word.is_some_and(|word| word != order.word) {
+                    return Err(format!(
+                        "{} was ordered {:?}; director {host} holds {word:?}",
+                        world.plan.server(*server),
+                        order.word
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,428 @@
+//! What one run is like: the houses, the clients, and which faults come when. All of it from the seed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use maitred_core::ids::{DatacenterName, DirectorName, PoolName, ServerName};
+use maitred_core::settings::{
+    Failback, FailoverSettings, HealthSettings, Isolated, MinUp, Overflow, Passive, Policy, PoolSettings,
+    ServerSettings, Settings,
+};
+
+use crate::random::Random;
+
+/// The pool of every run.
+pub const POOL: &str = "ua";
+/// The two sites; the first is preferred.
+pub const SITES: [&str; 2] = ["east", "west"];
+/// Wall-clock milliseconds at which a run begins.
+pub const EPOCH: u64 = 1_700_000_000_000;
+/// How long everything is left alone after the heal: two comparisons of tables and a failback fit in.
+pub const CALM_MS: u64 = 200_000;
+
+/// What a run is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Story {
+    /// Anything.
+    Mixed,
+    /// Only the way between the sites is cut, once, for a long time.
+    PureCut,
+    /// All servers of the preferred site die while its directors live.
+    SiteDies,
+    /// Everything of the preferred site is gone for a while.
+    SiteLost,
+    /// Directors crash and come back with or without their journals.
+    Crashes,
+}
+
+/// A fault, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// The server's process dies: connections are refused.
+    ServerDies(usize),
+    /// The server hangs: nothing answers.
+    ServerHangs(usize),
+    /// The server is back, as another process.
+    ServerReturns(usize),
+    /// A director dies.
+    DirectorDies(usize),
+    /// It starts again, with this much of its journal.
+    DirectorStarts(usize, Journal),
+    /// Nothing goes from the first node to the second any more.
+    Cut(Node, Node),
+    /// It does again.
+    Join(Node, Node),
+    /// Frames of this director take so many milliseconds more.
+    Slow(usize, u64),
+    /// The director's wall clock jumps by so many milliseconds; seen at its next start.
+    ClockJumps(usize, i64),
+    /// An operator says drain (1), maint (2) or ready (0) about a server, at a director.
+    Order(usize, usize, u8),
+    /// An operator puts a site first, or nobody (2), at a director.
+    RoleOrder(usize, usize),
+    /// The weights of the servers change at every director.
+    Configure(u32),
+    /// Everything is put right.
+    Heal,
+}
+
+/// What a starting director finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Journal {
+    /// Everything that was written.
+    Whole,
+    /// A copy from some time ago.
+    Old,
+    /// Nothing.
+    Gone,
+}
+
+/// A director or a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Node {
+    /// A director.
+    Director(usize),
+    /// A server.
+    Server(usize),
+}
+
+/// One run.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Where everything comes from.
+    pub seed: u64,
+    /// What it is about.
+    pub story: Story,
+    /// Directors of each site.
+    pub directors: Vec<usize>,
+    /// Servers of each site.
+    pub servers: Vec<usize>,
+    /// Clients; each has a key of its own.
+    pub clients: usize,
+    /// One-way delay between the sites.
+    pub far_ms: u64,
+    /// Bytes that a link between sites carries in a millisecond.
+    pub bytes_per_ms: u64,
+    /// Share of frames that have to be sent again.
+    pub lossy_percent: u64,
+    /// Each director's clock against the true one.
+    pub skews_ms: Vec<i64>,
+    /// Faults in order of time.
+    pub faults: Vec<(u64, Fault)>,
+    /// When the last fault is healed.
+    pub heal_ms: u64,
+    /// The pool's settings.
+    pub pool: PoolSettings,
+}
+
+fn name<T: std::str::FromStr>(text: &str) -> T
+where
+    T::Err: std::fmt::Debug,
+{
+    // Every name of a plan is written here.
+    #[allow(clippy::expect_used)]
+    text.parse().map_err(|_| text).expect("a plan's names are well-formed")
+}
+
+impl Plan {
+    /// The plan of a seed.
+    #[must_use]
+    pub fn of(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let story = match random.within(0, 10) {
+            0 => Story::PureCut,
+            1 | 2 => Story::SiteDies,
+            3 => Story::SiteLost,
+            4 | 5 => Story::Crashes,
+            _ => Story::Mixed,
+        };
+        let count = |random: &mut Random, most: u64| usize::try_from(random.within(1, most + 1)).unwrap_or(1);
+        let directors = vec![count(&mut random, 2), count(&mut random, 2)];
+        let servers = vec![count(&mut random, 3), count(&mut random, 2)];
+        let all: usize = directors.iter().sum();
+        let skew = match random.within(0, 3) {
+            0 => 0,
+            1 => 2_000,
+            _ => 50_000,
+        };
+        let skews_ms = (0..all)
+            .map(|_| i64::try_from(random.within(0, 2 * skew + 1)).unwrap_or(0) - i64::try_from(skew).unwrap_or(0))
+            .collect();
+        let failback_s = random.within(20, 120);
+        let mut plan = Self {
+            seed,
+            story,
+            pool: pool(&servers, failback_s),
+            clients: usize::try_from(random.within(4, 24)).unwrap_or(4),
+            far_ms: random.within(5, 150),
+            bytes_per_ms: if random.percent(25) { 20 } else { 10_000 },
+            lossy_percent: if random.percent(30) { 10 } else { 0 },
+            skews_ms,
+            faults: Vec::new(),
+            heal_ms: 0,
+            directors,
+            servers,
+        };
+        plan.draw(&mut random);
+        plan
+    }
+
+    /// The settings of the director with this number.
+    #[must_use]
+    pub fn settings(&self, director: usize, weight: u32) -> Settings {
+        let names: Vec<(DirectorName, DatacenterName)> =
+            (0..self.hosts()).map(|at| (self.director(at), self.home(Node::Director(at)))).collect();
+        let mut pool = self.pool.clone();
+        for (position, server) in (0_u32..).zip(pool.servers.values_mut()) {
+            let server = Arc::make_mut(server);
+            server.weight = if position % 2 == 0 { weight } else { 100 };
+        }
+        Settings {
+            director: names[director].0.clone(),
+            datacenter: names[director].1.clone(),
+            peers: names.iter().enumerate().filter(|(at, _)| *at != director).map(|(_, it)| it.clone()).collect(),
+            pools: BTreeMap::from([(pool.name.clone(), Arc::new(pool))]),
+        }
+    }
+
+    /// How many directors there are.
+    #[must_use]
+    pub fn hosts(&self) -> usize {
+        self.directors.iter().sum()
+    }
+
+    /// How many servers there are.
+    #[must_use]
+    pub fn backends(&self) -> usize {
+        self.servers.iter().sum()
+    }
+
+    /// Which site a node stands in: 0 or 1.
+    #[must_use]
+    pub fn site(&self, node: Node) -> usize {
+        match node {
+            Node::Director(at) => usize::from(at >= self.directors[0]),
+            Node::Server(at) => usize::from(at >= self.servers[0]),
+        }
+    }
+
+    /// The name of a node's site.
+    #[must_use]
+    pub fn home(&self, node: Node) -> DatacenterName {
+        name(SITES[self.site(node)])
+    }
+
+    /// The name of a director.
+    #[must_use]
+    pub fn director(&self, at: usize) -> DirectorName {
+        name(&format!("{}-{at}", SITES[self.site(Node::Director(at))]))
+    }
+
+    /// The name of a server.
+    #[must_use]
+    pub fn server(&self, at: usize) -> ServerName {
+        server_name(&self.servers, at)
+    }
+
+    /// All servers by number.
+    pub fn all_servers(&self) -> impl Iterator<Item = usize> + '_ {
+        0..self.backends()
+    }
+
+    /// The name of the pool.
+    #[must_use]
+    pub fn pool_name(&self) -> PoolName {
+        name(POOL)
+    }
+
+    fn draw(&mut self, random: &mut Random) {
+        let from = 20_000;
+        let last = match self.story {
+            Story::PureCut => self.draw_cut(random, from),
+            Story::SiteDies => self.draw_death(random, from),
+            Story::SiteLost => self.draw_loss(random, from),
+            Story::Crashes => self.draw_mixed(random, from, true),
+            Story::Mixed => self.draw_mixed(random, from, false),
+        };
+        self.heal_ms = last + 1000;
+        self.faults.push((self.heal_ms, Fault::Heal));
+        self.faults.sort_by_key(|(at, _)| *at);
+    }
+
+    fn draw_cut(&mut self, random: &mut Random, from: u64) -> u64 {
+        let until = from + random.within(10_000, 400_000);
+        for (a, b) in self.between() {
+            self.faults.push((from, Fault::Cut(a, b)));
+        }
+        until
+    }
+
+    fn draw_death(&mut self, random: &mut Random, from: u64) -> u64 {
+        let hang = random.percent(50);
+        let until = from + random.within(60_000, 200_000);
+        for server in 0..self.servers[0] {
+            let at = from + random.within(0, 300);
+            self.faults.push((at, if hang { Fault::ServerHangs(server) } else { Fault::ServerDies(server) }));
+            if random.percent(50) {
+                self.faults.push((until - random.within(0, 20_000), Fault::ServerReturns(server)));
+            }
+        }
+        until
+    }
+
+    fn draw_loss(&mut self, random: &mut Random, from: u64) -> u64 {
+        let until = from + random.within(60_000, 300_000);
+        for server in 0..self.servers[0] {
+            self.faults.push((from, Fault::ServerHangs(server)));
+        }
+        for director in 0..self.directors[0] {
+            self.faults.push((from, Fault::DirectorDies(director)));
+        }
+        until
+    }
+
+    fn draw_mixed(&mut self, random: &mut Random, from: u64, crashes: bool) -> u64 {
+        let mut at = from;
+        for _ in 0..random.within(3, 14) {
+            at += random.within(500, 40_000);
+            let until = at + random.within(300, 90_000);
+            let director = usize::try_from(random.within(0, self.hosts() as u64)).unwrap_or(0);
+            let server = usize::try_from(random.within(0, self.backends() as u64)).unwrap_or(0);
+            let kind = if crashes { random.within(0, 4) } else { random.within(0, 14) };
+            match kind {
+                0..=2 => {
+                    let journal = match random.within(0, 4) {
+                        0 => Journal::Gone,
+                        1 => Journal::Old,
+                        _ => Journal::Whole,
+                    };
+                    self.faults.push((at, Fault::DirectorDies(director)));
+                    if random.percent(30) {
+                        let jump = i64::try_from(random.within(0, 40_000)).unwrap_or(0) - 20_000;
+                        self.faults.push((at, Fault::ClockJumps(director, jump)));
+                    }
+                    self.faults.push((until, Fault::DirectorStarts(director, journal)));
+                }
+                3 => {
+                    self.faults.push((at, Fault::ServerDies(server)));
+                    self.faults.push((until, Fault::ServerReturns(server)));
+                }
+                4 => {
+                    self.faults.push((at, Fault::ServerHangs(server)));
+                    self.faults.push((until, Fault::ServerReturns(server)));
+                }
+                5 | 6 => {
+                    // One way or both, between a director and another node.
+                    let other = usize::try_from(random.within(0, self.hosts() as u64)).unwrap_or(0);
+                    let node = if random.percent(50) { Node::Director(other) } else { Node::Server(server) };
+                    self.cut_for(random, Node::Director(director), node, at, until);
+                }
+                7 => {
+                    for (a, b) in self.between() {
+                        self.faults.push((at, Fault::Cut(a, b)));
+                        self.faults.push((until, Fault::Join(a, b)));
+                    }
+                }
+                8 => {
+                    for other in 0..self.backends() {
+                        self.cut_for(random, Node::Director(director), Node::Server(other), at, until);
+                    }
+                }
+                9 => {
+                    self.faults.push((at, Fault::Slow(director, random.within(50, 1500))));
+                    self.faults.push((until, Fault::Slow(director, 0)));
+                }
+                10 | 11 => {
+                    let word = u8::try_from(random.within(0, 3)).unwrap_or(0);
+                    self.faults.push((at, Fault::Order(director, server, word)));
+                    self.faults.push((until, Fault::Order(director, server, 0)));
+                }
+                12 => {
+                    let site = usize::try_from(random.within(0, 3)).unwrap_or(2);
+                    self.faults.push((at, Fault::RoleOrder(director, site)));
+                    self.faults.push((until, Fault::RoleOrder(director, 2)));
+                }
+                _ => {
+                    let weight = u32::try_from(random.within(0, 300)).unwrap_or(100);
+                    self.faults.push((at, Fault::Configure(weight)));
+                    self.faults.push((until, Fault::Configure(100)));
+                }
+            }
+        }
+        self.faults.iter().map(|(at, _)| *at).max().unwrap_or(from)
+    }
+
+    fn cut_for(&mut self, random: &mut Random, a: Node, b: Node, at: u64, until: u64) {
+        let ways = random.within(0, 3);
+        for (from, to, goes) in [(a, b, ways != 1), (b, a, ways != 0)] {
+            if goes && from != to {
+                self.faults.push((at, Fault::Cut(from, to)));
+                self.faults.push((until, Fault::Join(from, to)));
+            }
+        }
+    }
+
+    /// All ways between the sites, each direction.
+    fn between(&self) -> Vec<(Node, Node)> {
+        let directors = (0..self.hosts()).map(Node::Director);
+        let nodes: Vec<Node> = directors.chain((0..self.backends()).map(Node::Server)).collect();
+        let across = |a: &Node, b: &Node| {
+            let talk = !matches!((a, b), (Node::Server(_), Node::Server(_)));
+            talk && self.site(*a) != self.site(*b)
+        };
+        nodes.iter().flat_map(|a| nodes.iter().filter(|b| across(a, b)).map(|b| (*a, *b))).collect()
+    }
+}
+
+fn server_name(servers: &[usize], at: usize) -> ServerName {
+    name(&if at < servers[0] { format!("ua{at}") } else { format!("ub{at}") })
+}
+
+fn pool(servers: &[usize], failback_s: u64) -> PoolSettings {
+    let all: usize = servers.iter().sum();
+    let one = |at: usize| {
+        let settings = ServerSettings {
+            name: server_name(servers, at),
+            datacenter: name(SITES[usize::from(at >= servers[0])]),
+            origin: format!("https://s{at}.example.com").into(),
+            position: u32::try_from(at).unwrap_or(0),
+            weight: 100,
+            labels: BTreeMap::new(),
+        };
+        (settings.name.clone(), Arc::new(settings))
+    };
+    PoolSettings {
+        name: name(POOL),
+        datacenters: SITES.iter().map(|site| name(site)).collect(),
+        placement: Policy::Rendezvous,
+        load_bound_permille: 1250,
+        capacity: 1000,
+        session_ttl: Duration::from_hours(4),
+        orphan_grace: Duration::from_mins(10),
+        allow_multiple: false,
+        beats: false,
+        required_labels: [].into(),
+        labels: [].into(),
+        health: HealthSettings {
+            interval: Duration::from_secs(2),
+            timeout: Duration::from_secs(1),
+            fall: 3,
+            rise: 2,
+            fast: Duration::from_millis(500),
+            slow_start: Duration::ZERO,
+            suspect_above_percent: 50,
+        },
+        depends: BTreeMap::new(),
+        failover: FailoverSettings {
+            after: Duration::from_secs(15),
+            failback: Failback::After(Duration::from_secs(failback_s)),
+            min_up: MinUp::Servers(1),
+            overflow: Overflow::Refuse,
+            passive: Passive::Redirect,
+            isolated: Isolated::Serve,
+            relogin_rate: 0,
+        },
+        servers: (0..all).map(one).collect(),
+    }
+}
