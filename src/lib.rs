@@ -9,6 +9,7 @@ pub mod config;
 pub mod credentials;
 pub mod http;
 pub mod metrics;
+pub mod peer;
 pub mod probe;
 pub mod store;
 pub mod tls;

@@ -4,6 +4,9 @@
 
 pub mod effects;
 pub mod keeper;
+pub mod peer_link;
+pub mod peer_links;
+mod peer_talk;
 mod probe_metrics;
 pub mod server_monitor;
 #[cfg(test)]

@@ -8,6 +8,7 @@ use thiserror::Error;
 use crate::config::{Config, InternalListener};
 use crate::credentials::{KeyFileError, Keyring, TicketKeyError, TicketKeys};
 use crate::http::internal::{Access, TokenFileError};
+use crate::peer::PeerTls;
 use crate::probe::{Planner, Target, TargetError};
 use crate::tls::{ReloadableServer, TlsFileError};
 
@@ -64,6 +65,7 @@ impl Material {
 pub(super) struct Faces {
     pub(super) public: ReloadableServer,
     pub(super) internal: Option<ReloadableServer>,
+    pub(super) peer: Option<Arc<PeerTls>>,
 }
 
 impl Faces {
@@ -75,20 +77,24 @@ impl Faces {
         Ok(Self {
             public: ReloadableServer::public(&public.cert, &public.key)?,
             internal: config.listen.internal.as_ref().map(internal).transpose()?,
+            peer: config.listen.peer.as_ref().map(PeerTls::load).transpose()?.map(Arc::new),
         })
     }
 
-    /// Takes over what `fresh` has read. The listeners go on; new connections see the new certificates.
-    pub(super) fn take_over(&self, fresh: &Self) {
+    /// Takes over what `fresh` has read. The listeners go on; new connections see the new certificates. Says whether peers
+    /// must be linked anew to see them.
+    pub(super) fn take_over(&self, fresh: &Self) -> bool {
         self.public.show(&fresh.public);
         if let (Some(own), Some(fresh)) = (&self.internal, &fresh.internal) {
             own.show(fresh);
         }
+        self.peer.iter().zip(&fresh.peer).any(|(own, fresh)| own.take_over(fresh))
     }
 
     /// Each with its listener's name.
     pub(super) fn by_listener(&self) -> Vec<(&'static str, ReloadableServer)> {
         let internal = self.internal.iter().map(|face| ("internal", face.clone()));
-        std::iter::once(("public", self.public.clone())).chain(internal).collect()
+        let peer = self.peer.iter().map(|face| ("peer", face.server().clone()));
+        std::iter::once(("public", self.public.clone())).chain(internal).chain(peer).collect()
     }
 }

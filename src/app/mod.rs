@@ -1,8 +1,8 @@
 //! One director, wired together: configuration, core, journal, actors, listeners, and the order in which they start and stop.
 //!
 //! ```text
-//! config ─▶ files (certificates, keys) ─▶ sockets bound ─▶ journal read ─▶ director ─▶ actors ─▶ listeners serve
-//! SIGTERM ─▶ ready says no ─▶ stop_delay ─▶ listeners stop ─▶ monitors stop ─▶ journal written
+//! config ─▶ files (certificates, keys) ─▶ sockets bound ─▶ journal read ─▶ director ─▶ actors, links ─▶ listeners serve
+//! SIGTERM ─▶ ready says no ─▶ stop_delay ─▶ listeners stop ─▶ links close ─▶ monitors stop ─▶ journal written
 //! ```
 //! Everything that can be refused is refused before a socket is bound. Owns no rule and answers no request.
 
@@ -30,6 +30,8 @@ pub use reload::{Reloaded, Reloader};
 
 use crate::actors::effects::Effects;
 use crate::actors::keeper::Keeper;
+use crate::actors::peer_link::House;
+use crate::actors::peer_links::PeerLinks;
 use crate::actors::server_monitor::Observer;
 use crate::actors::watchdog::{Monitors, Watchdog};
 use crate::clock::Clock;
@@ -41,6 +43,7 @@ use crate::http::listener::ListenerOptions;
 use crate::http::metrics::{self, Page};
 use crate::http::public;
 use crate::metrics::Metrics;
+use crate::peer::Bell;
 use crate::probe::Planner;
 use crate::store::{self, DirectorSource, Journal, JournalHealth};
 use crate::tls::{ReloadableServer, TlsFileError};
@@ -159,7 +162,21 @@ async fn live(prepared: Prepared) -> Result<(), StartError> {
     if let Some(journal) = &journal {
         edge.watch_journal(journal.health().clone());
     }
-    let process = Arc::new(ProcessOrders { effects: Arc::clone(&effects), reloader: OnceLock::new() });
+    let process = Arc::new(ProcessOrders {
+        effects: Arc::clone(&effects),
+        bell: Arc::clone(edge.bell()),
+        reloader: OnceLock::new(),
+    });
+    let linking = actix::Arbiter::new();
+    let links = faces.peer.as_ref().zip(sockets.peer).map(|(tls, socket)| {
+        let house = House {
+            director: Arc::clone(&director),
+            clock: Arc::clone(&clock),
+            effects: Arc::clone(&effects),
+            tls: Arc::clone(tls),
+        };
+        PeerLinks::start(&linking.handle(), house, Arc::clone(edge.bell()), socket)
+    });
     let seed = random()?;
     let internal = material.access.map(|access| {
         Arc::new(Internal::new(InternalParts {
@@ -187,6 +204,7 @@ async fn live(prepared: Prepared) -> Result<(), StartError> {
         vitals,
         internal: internal.clone(),
         page: Some(Arc::clone(&page)),
+        links: links.clone(),
     };
     let (public_tls, internal_tls) =
         (parts.faces.public.config(), parts.faces.internal.as_ref().map(ReloadableServer::config));
@@ -197,6 +215,9 @@ async fn live(prepared: Prepared) -> Result<(), StartError> {
     }
 
     monitors.watch(material.targets);
+    if let Some(links) = &links {
+        links.configure(&config.peers);
+    }
     let keepers = actix::Arbiter::new();
     let _keeper = Keeper::spawn(&keepers.handle(), &director, Arc::clone(&effects), Arc::clone(&clock));
     let _watchdog = Watchdog::spawn(&monitors);
@@ -219,6 +240,10 @@ async fn live(prepared: Prepared) -> Result<(), StartError> {
     edge.stop();
     signals.wait_or_second(delay).await;
     stop_listeners(handles).await;
+    if let Some(links) = links {
+        links.stop().await;
+    }
+    linking.stop();
     monitors.stop();
     keepers.stop();
     if let Some(journal) = journal
@@ -234,6 +259,7 @@ async fn live(prepared: Prepared) -> Result<(), StartError> {
 struct Sockets {
     public: TcpListener,
     internal: Option<TcpListener>,
+    peer: Option<TcpListener>,
     metrics: Option<TcpListener>,
 }
 
@@ -245,6 +271,7 @@ impl Sockets {
         Ok(Self {
             public: bind("public", listen.public.address)?,
             internal: listen.internal.as_ref().map(|it| bind("internal", it.address)).transpose()?,
+            peer: listen.peer.as_ref().map(|it| bind("peer", it.address)).transpose()?,
             metrics: listen.metrics.as_ref().map(|it| bind("metrics", it.address)).transpose()?,
         })
     }
@@ -294,6 +321,7 @@ impl Observer for DirectorObserver {
 /// What the internal listener asks of this process.
 struct ProcessOrders {
     effects: Arc<Effects>,
+    bell: Arc<Bell>,
     /// Known once everything that a reload reaches stands.
     reloader: OnceLock<Weak<Reloader>>,
 }
@@ -301,6 +329,7 @@ struct ProcessOrders {
 impl Process for ProcessOrders {
     fn perform_effects(&self) {
         self.effects.perform();
+        self.bell.ring();
     }
 
     fn reload(&self) -> Result<Vec<Change>, Vec<String>> {

@@ -16,6 +16,7 @@ use tracing::{error, info, warn};
 
 use super::material::{Faces, Material};
 use crate::actors::effects::Effects;
+use crate::actors::peer_links::PeerLinks;
 use crate::actors::watchdog::Monitors;
 use crate::clock::Clock;
 use crate::config::{self, Change, Config, FileUse};
@@ -54,6 +55,7 @@ pub(super) struct Parts {
     pub(super) vitals: Arc<Vitals>,
     pub(super) internal: Option<Arc<Internal>>,
     pub(super) page: Option<Arc<Page>>,
+    pub(super) links: Option<Arc<PeerLinks>>,
 }
 
 /// Reloads, one at a time.
@@ -129,7 +131,13 @@ impl Reloader {
         let now = parts.clock.now();
         parts.director.handle_settings(wanted.settings.clone(), now).map_err(|error| one(&error))?;
         parts.effects.perform();
-        parts.faces.take_over(&faces);
+        let renewed = parts.faces.take_over(&faces);
+        if let Some(links) = &parts.links {
+            links.configure(&wanted.peers);
+            if renewed {
+                links.renew();
+            }
+        }
         if wanted.affinity.key_file.is_some() {
             parts.seals.replace(material.keyring);
         }

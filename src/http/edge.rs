@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use actix_http::header::HeaderValue;
 use arc_swap::ArcSwap;
-use maitred_core::clock::Mono;
 use maitred_core::director::Director;
 use maitred_core::ids::{LabelName, PoolName};
 use maitred_core::seating::Affinity;
@@ -27,6 +26,7 @@ use crate::http::handover::HandoverRule;
 use crate::http::key::{KeyRule, LabelRule};
 use crate::http::page;
 use crate::http::route::Routes;
+use crate::peer::Bell;
 use crate::store::{Condition, JournalHealth, Trouble};
 
 /// Shared by all threads that answer.
@@ -43,12 +43,8 @@ pub struct Edge {
     stopping: AtomicBool,
     journal: OnceLock<JournalHealth>,
     effects: OnceLock<Arc<Effects>>,
-    /// A director with peers is cold until it has synchronised with one, or this long.
-    cold_until: Mono,
+    bell: Arc<Bell>,
 }
-
-/// How long a director with peers waits at most before it calls itself ready (`interface.md`, Health).
-const COLD_MAX: Duration = Duration::from_secs(5);
 
 impl Edge {
     /// Puts the edge of one director together.
@@ -61,9 +57,9 @@ impl Edge {
         config: &Config,
     ) -> Self {
         let site = ArcSwap::from_pointee(Site::new(config));
-        let cold_until = if config.peers.is_empty() { Mono::default() } else { clock.now().mono + COLD_MAX };
         let (stopping, journal, effects) = (AtomicBool::new(false), OnceLock::new(), OnceLock::new());
-        Self { director, clock, seals, tickets, site, stopping, journal, effects, cold_until }
+        let bell = Arc::default();
+        Self { director, clock, seals, tickets, site, stopping, journal, effects, bell }
     }
 
     /// Whose hands do what the director wants done. The first ones given stay; without any it waits for the keeper's next tick.
@@ -92,10 +88,16 @@ impl Edge {
         }
     }
 
-    /// Whether this director may lack what its peers know.
+    /// Whether this director may lack what its peers know: at most for some seconds after its start.
     #[must_use]
     pub fn is_cold(&self) -> bool {
-        self.clock.now().mono < self.cold_until
+        !self.director.is_warm(self.clock.now())
+    }
+
+    /// Rung after each change that peers should hear of at once.
+    #[must_use]
+    pub fn bell(&self) -> &Arc<Bell> {
+        &self.bell
     }
 
     /// Takes another configuration into use. The caller has handed its settings to the director BEFORE.

@@ -2,7 +2,7 @@
 //!
 //! Two kinds. What is COUNTED lies with whoever counts it, as a handle of the `metrics` crate, and is only described here. What is
 //! SAMPLED (servers, roles, certificates) is read when Prometheus asks, so that a server that is gone is gone at once, and nothing
-//! has to be kept up to date in between. Labels are pool, server, datacenter and fixed words only: never a key, address or path.
+//! has to be kept up to date in between. Labels are pool, server, datacenter, peer and fixed words only: never a key, address or path.
 
 mod sample;
 mod text;
@@ -130,6 +130,12 @@ pub const METRICS: &[Metric] = &[
     ),
     metric("maitred_datacenter_serving", Kind::Sampled, &["pool", "datacenter"], "1 while a datacenter serves a pool"),
     metric(
+        "maitred_divergent_sessions",
+        Kind::Sampled,
+        &["peer"],
+        "At least so many sessions differed from a linked director's at the latest comparison",
+    ),
+    metric(
         "maitred_events_total",
         Kind::Counter,
         &["event"],
@@ -155,6 +161,32 @@ pub const METRICS: &[Metric] = &[
         "Operators' orders: changed, unchanged or refused",
     ),
     metric(
+        "maitred_peer_bytes_total",
+        Kind::Counter,
+        &["peer", "direction"],
+        "Bytes of messages between directors: sent or received",
+    ),
+    metric("maitred_peer_links_closed_total", Kind::Counter, &["reason"], "Links between directors that ended, by why"),
+    metric(
+        "maitred_peer_messages_total",
+        Kind::Counter,
+        &["peer", "direction"],
+        "Messages between directors: sent or received",
+    ),
+    metric(
+        "maitred_peer_refused_total",
+        Kind::Counter,
+        &["reason"],
+        "Links between directors that were not opened: strangers, faults of TLS, nobody there",
+    ),
+    metric(
+        "maitred_peer_round_trip_seconds",
+        Kind::Sampled,
+        &["peer"],
+        "Round trip of the latest ping between two linked directors",
+    ),
+    metric("maitred_peer_up", Kind::Sampled, &["peer"], "1 while the link to another director stands"),
+    metric(
         "maitred_probe_duration_seconds",
         Kind::Histogram(PROBE_BUCKETS),
         &["pool"],
@@ -165,6 +197,12 @@ pub const METRICS: &[Metric] = &[
         Kind::Counter,
         &["pool", "outcome"],
         "Looks at servers, by outcome: good, or the word for what was wrong",
+    ),
+    metric(
+        "maitred_replication_lag_seconds",
+        Kind::Sampled,
+        &["peer"],
+        "Age of the oldest change here that a linked director has not acknowledged",
     ),
     metric(
         "maitred_reports_total",

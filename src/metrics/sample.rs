@@ -6,6 +6,7 @@ use maitred_core::clock::Time;
 use maitred_core::director::Director;
 use maitred_core::health::Input;
 use maitred_core::ids::DatacenterName;
+use maitred_core::replication::PeerStatus;
 use maitred_core::role::Service;
 use maitred_core::view::{PoolView, View};
 
@@ -35,6 +36,7 @@ pub(super) fn sample(sources: &Sources<'_>) -> Text {
     process(&mut text, sources);
     servers(&mut text, &view, sources.clock.now().time);
     roles(&mut text, &view);
+    peers(&mut text, sources);
     let mut suspects = text.begin("maitred_suspects_itself");
     for pool in view.pools() {
         let name = &pool.settings().name;
@@ -118,6 +120,26 @@ fn roles(text: &mut Text, view: &View) {
     for pool in view.pools() {
         epoch.value(&[pool.settings().name.as_str()], pool.role().epoch as f64);
     }
+}
+
+fn peers(text: &mut Text, sources: &Sources<'_>) {
+    let peers = sources.director.peers(sources.clock.now());
+    let mut up = text.begin("maitred_peer_up");
+    for peer in &peers {
+        up.value(&[peer.name.as_str()], truth(peer.linked));
+    }
+    let mut each = |name, value: &dyn Fn(&PeerStatus) -> Option<f64>| {
+        let mut family = text.begin(name);
+        for peer in peers.iter().filter(|peer| peer.linked) {
+            if let Some(value) = value(peer) {
+                family.value(&[peer.name.as_str()], value);
+            }
+        }
+    };
+    each("maitred_peer_round_trip_seconds", &|peer| peer.round_trip.map(|it| it.as_secs_f64()));
+    each("maitred_replication_lag_seconds", &|peer| Some(peer.lag.as_secs_f64()));
+    // A part of the table that differs holds at least one session that does.
+    each("maitred_divergent_sessions", &|peer| Some(f64::from(peer.divergent_buckets)));
 }
 
 fn truth(holds: bool) -> f64 {

@@ -91,6 +91,12 @@ impl Identity {
         Ok(Self { certified: Arc::new(certified), names, not_before, not_after })
     }
 
+    /// Whether the other one shows the same chain.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.certified.cert == other.certified.cert
+    }
+
     /// DNS names and addresses of the leaf, as `check` shows them.
     #[must_use]
     pub fn names(&self) -> &[String] {

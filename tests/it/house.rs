@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// The layers of `docs/architecture.md` from the ground up: a module imports from its own layer and from those below.
 const LAYERS: [(&str, &[&str]); 5] = [
     ("ground", &["certificates", "clock", "config", "credentials", "tls"]),
-    ("shell", &["actors", "metrics", "probe", "store", "vitals"]),
+    ("shell", &["actors", "metrics", "peer", "probe", "store", "vitals"]),
     ("edge", &["dns", "http"]),
     ("app", &["app"]),
     ("command line", &["cli", "main"]),

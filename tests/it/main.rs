@@ -15,6 +15,7 @@ mod faults;
 mod house;
 mod monitoring;
 mod parts;
+mod peers;
 mod reliability;
 mod storm;
 mod support;

@@ -65,16 +65,28 @@ pub(super) fn datacenters(call: &Call<'_>) -> Result<Reply, Problem> {
     Ok(answered(&json!({ "datacenters": sites })))
 }
 
-/// `GET /v1/peers`. There are no links yet, and it says so.
+/// `GET /v1/peers`: each link, and how far this director and the peer are apart.
 pub(super) fn peers(call: &Call<'_>) -> Result<Reply, Problem> {
     call.no_query()?;
     let config = call.internal.config.load();
+    let known = call.internal.edge.director.peers(call.ask.now);
     let peers: Vec<Value> = config
         .peers
         .iter()
         .map(|peer| {
+            let status = known.iter().find(|status| status.name == peer.name && status.linked);
             json!({
-                "name": peer.name, "datacenter": peer.datacenter, "url": peer.url.to_string(), "state": "unlinked",
+                "name": peer.name,
+                "datacenter": peer.datacenter,
+                "url": peer.url.to_string(),
+                "state": if status.is_some() { "linked" } else { "unlinked" },
+                "in_step": status.is_some_and(|status| status.in_step),
+                "warm": status.is_some_and(|status| status.warm),
+                "round_trip_seconds": status.and_then(|status| status.round_trip).map(|it| it.as_secs_f64()),
+                "lag_seconds": status.map(|status| status.lag.as_secs_f64()),
+                "divergent_buckets": status.map(|status| status.divergent_buckets),
+                "config_differs": status.is_some_and(|status| status.config_differs),
+                "clock_ahead_seconds": status.map(|status| status.clock_ahead_ms as f64 / 1000.0),
             })
         })
         .collect();

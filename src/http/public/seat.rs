@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use actix_http::header::{AUTHORIZATION, COOKIE, HeaderValue};
 use maitred_core::ids::{LabelName, ServerName, SessionId};
-use maitred_core::seating::{Refusal, RequestKey, Seat, Shown, StartRequest, Target};
+use maitred_core::seating::{Affinity, Refusal, RequestKey, Seat, Shown, StartRequest, Target};
 use serde::Serialize;
 
 use crate::credentials::{Opened, token};
@@ -35,6 +35,9 @@ pub(super) fn start(ask: &Ask<'_>, pool: &PoolSite, wish: Wish<'_>) -> Result<Se
     let answer = ask_director(ask, pool, wish);
     match &answer {
         Ok(seat) => {
+            if seat.affinity != Affinity::Kept {
+                ask.edge.bell().ring();
+            }
             pool.counts.starts(seat.affinity).increment(1);
             pool.counts.seconds.record(ask.begun.elapsed());
             start_log::write(ask, seat);

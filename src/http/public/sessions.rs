@@ -147,6 +147,7 @@ fn end(ask: &Ask<'_>, session: &str, shown: Option<Shown>) -> Result<Reply, Prob
     let (shown, pool) = bearer(ask, session, shown)?;
     match ask.edge.director.end_shown(&shown, ask.now) {
         Ok(_) => {
+            ask.edge.bell().ring();
             let mut reply = reply::empty(StatusCode::NO_CONTENT);
             let cleared = pool.cookie.clear(pool.same_site);
             if let Ok(cookie) = actix_http::header::HeaderValue::from_str(&cleared) {

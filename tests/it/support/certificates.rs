@@ -75,6 +75,11 @@ impl Certificates {
         self.set.authority.issue(names, Usage::Server).unwrap().write(folder, stem).unwrap()
     }
 
+    /// Issues a director's certificate among peers into a folder.
+    pub(crate) fn issue_peer(&self, folder: &Path, stem: &str, names: &[&str]) {
+        self.set.authority.issue(names, Usage::Both).unwrap().write(folder, stem).unwrap();
+    }
+
     /// What a server of the tests shows, with its key.
     pub(crate) fn server_config(&self) -> Arc<rustls::ServerConfig> {
         server_config(&self.path("server.pem"), &self.path("server.key"))

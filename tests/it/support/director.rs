@@ -39,10 +39,19 @@ impl Plan {
     }
 
     /// The same with lines of its own (`weight = 50`).
-    pub(crate) fn server_with(mut self, name: &str, port: u16, lines: &str) -> Self {
+    pub(crate) fn server_with(self, name: &str, port: u16, lines: &str) -> Self {
+        self.any_server(name, port, "east", lines)
+    }
+
+    /// The same in another datacenter.
+    pub(crate) fn server_in(self, name: &str, port: u16, datacenter: &str) -> Self {
+        self.any_server(name, port, datacenter, "")
+    }
+
+    fn any_server(mut self, name: &str, port: u16, datacenter: &str, lines: &str) -> Self {
         writeln!(
             self.servers,
-            "[[pool.server]]\nname = \"{name}\"\ndatacenter = \"east\"\nurl = \"https://{name}.test:{port}\"\n\
+            "[[pool.server]]\nname = \"{name}\"\ndatacenter = \"{datacenter}\"\nurl = \"https://{name}.test:{port}\"\n\
              probe_url = \"https://127.0.0.1:{port}\"\n{lines}"
         )
         .unwrap();

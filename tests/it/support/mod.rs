@@ -10,6 +10,7 @@ pub(crate) mod director;
 pub(crate) mod haproxy;
 pub(crate) mod kept;
 pub(crate) mod many;
+pub(crate) mod mesh;
 pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod silent;
