@@ -223,3 +223,19 @@ fn threads_that_race_never_overfill_a_server() {
         assert_eq!(rig.load(server.as_str()), 250);
     }
 }
+
+#[test]
+fn a_look_that_changes_nothing_weighs_no_role_and_one_that_changes_something_does_at_once() {
+    let mut rig = Rig::new(settings(3, 3));
+    rig.pass(Duration::from_secs(1));
+    let weighed = |rig: &Rig| rig.director.control.lock().weighed;
+    let before = weighed(&rig);
+    rig.now.mono = rig.now.mono + Duration::from_millis(50);
+    rig.good(&name("ua1"));
+    assert_eq!(weighed(&rig), before, "with a thousand servers each weighing asks a thousand");
+    rig.kill("ua1");
+    assert_eq!(weighed(&rig), rig.now.mono, "what changed counts at once");
+    rig.now.mono = rig.now.mono + Duration::from_millis(100);
+    rig.good(&name("ua2"));
+    assert_eq!(weighed(&rig), rig.now.mono, "and nothing is left unweighed for long");
+}
