@@ -387,6 +387,10 @@ impl Role {
 
     /// Another site than the own one that others hold to be active, and rightly so.
     fn agreed(&self, failover: &FailoverSettings, now: Mono) -> Option<usize> {
+        // An order is above every claim; the others have it or will get it.
+        if self.order.is_some() && self.order.as_ref() == self.active() {
+            return None;
+        }
         let order: Vec<usize> = self.ladder().collect();
         let place = |site: usize| order.iter().position(|at| *at == site).unwrap_or(usize::MAX);
         let began = self.began(now).unwrap_or(Duration::ZERO);
@@ -609,6 +613,22 @@ mod tests {
         assert!(role.is_held());
         assert!(role.evaluate(&settings, true, at(1001)).is_some());
         assert!(!role.is_held());
+    }
+
+    #[test]
+    fn an_order_is_above_every_claim() {
+        let settings = settings(Failback::After(Duration::from_mins(5)));
+        let mut role = two();
+        for site in ["east", "west"] {
+            role.observe(&dc(site), Service::Serves, at(0), at(0));
+        }
+        // The west has been active for longer than the east serves, and somebody has not heard of the order yet.
+        role.set_claimed(&dc("east"), Some(Duration::from_secs(10)), at(100));
+        role.hear(vec![claim("west", 60)]);
+        assert_eq!(role.evaluate(&settings, true, at(100)).map(|change| change.to), Some(dc("west")));
+        role.set_order(Some(dc("east")));
+        assert_eq!(role.evaluate(&settings, true, at(100)).map(|change| change.to), Some(dc("east")));
+        assert_eq!(role.evaluate(&settings, true, at(100)), None, "and stays there");
     }
 
     #[test]

@@ -19,6 +19,8 @@ use crate::wire::{Message, RoleWord, VoteWord, WORDS_MAX};
 const VOTES_EVERY: Duration = Duration::from_secs(2);
 /// All roles are told this often.
 const ROLES_EVERY: Duration = Duration::from_secs(1);
+/// News are told at once, but no more often: whatever two directors may disagree about, it makes no storm.
+const NEWS_EVERY: Duration = Duration::from_millis(100);
 /// A word about a role that is older holds no longer.
 const ROLE_LASTS: Duration = Duration::from_secs(8);
 /// No vote lasts longer, whatever its voter says.
@@ -55,8 +57,10 @@ impl<W> Heard<W> {
 struct Told {
     orders: Option<u64>,
     votes: u64,
+    votes_at: Mono,
     votes_due: Mono,
     roles: u64,
+    roles_at: Mono,
     roles_due: Mono,
 }
 
@@ -204,10 +208,11 @@ impl Hearsay {
         now: Mono,
     ) -> Vec<Message> {
         let told = self.told.entry(peer.clone()).or_default();
-        if now < told.votes_due && told.votes == self.own_votes {
+        let due = now >= told.votes_due || (told.votes != self.own_votes && now >= told.votes_at + NEWS_EVERY);
+        if !due {
             return Vec::new();
         }
-        (told.votes, told.votes_due) = (self.own_votes, now + VOTES_EVERY);
+        (told.votes, told.votes_at, told.votes_due) = (self.own_votes, now, now + VOTES_EVERY);
         let own = settings.pools.values().flat_map(|pool| pool.servers.keys().map(move |server| (pool, server)));
         let own = own.filter_map(|(pool, server)| {
             let voter = watch.server(server)?.voter();
@@ -240,10 +245,11 @@ impl Hearsay {
         now: Mono,
     ) -> Vec<Message> {
         let told = self.told.entry(peer.clone()).or_default();
-        if now < told.roles_due && told.roles == self.own_roles {
+        let due = now >= told.roles_due || (told.roles != self.own_roles && now >= told.roles_at + NEWS_EVERY);
+        if !due {
             return Vec::new();
         }
-        (told.roles, told.roles_due) = (self.own_roles, now + ROLES_EVERY);
+        (told.roles, told.roles_at, told.roles_due) = (self.own_roles, now, now + ROLES_EVERY);
         let own = roles.iter().filter_map(|(pool, role)| {
             let home = role.service(&settings.datacenter);
             Some(RoleWord {

@@ -16,7 +16,12 @@ const LOOK_MS: u64 = 2_000;
 pub(super) struct Role {
     /// Since when the directors disagree although all is calm.
     split: Option<u64>,
+    /// When each director changed its mind lately.
+    turns: std::collections::BTreeMap<usize, Vec<u64>>,
 }
+
+/// More turns of one director's role in a minute are a quarrel, whatever the world does.
+const TURNS_MAX: usize = 8;
 
 /// A failback is computed by everybody from the same ages, which arrive a little apart.
 const SPLIT_MS: u64 = 5_000;
@@ -32,6 +37,14 @@ impl Invariant for Role {
     }
 
     fn see(&mut self, world: &World, seen: &Seen) -> Result<(), String> {
+        if let Seen::Role { host, .. } = seen {
+            let turns = self.turns.entry(*host).or_default();
+            turns.retain(|at| world.now < at + 60_000);
+            turns.push(world.now);
+            if turns.len() > TURNS_MAX {
+                return Err(format!("director {host} turned its role {} times in a minute", turns.len()));
+            }
+        }
         match seen {
             Seen::Tick if world.cut.is_empty() && world.now > world.disturbed_at + SETTLED_MS => {
                 let mut held: Vec<_> = (0..world.hosts.len()).filter_map(|host| active(world, host)).collect();
