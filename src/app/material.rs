@@ -63,7 +63,7 @@ impl Material {
 
 /// The TLS of the listeners.
 pub(super) struct Faces {
-    pub(super) public: ReloadableServer,
+    pub(super) public: Option<ReloadableServer>,
     pub(super) internal: Option<ReloadableServer>,
     pub(super) peer: Option<Arc<PeerTls>>,
 }
@@ -71,11 +71,11 @@ pub(super) struct Faces {
 impl Faces {
     /// Reads the certificates of all listeners.
     pub(super) fn load(config: &Config) -> Result<Self, TlsFileError> {
-        let public = &config.listen.public.tls;
+        let public = config.listen.public.tls.as_ref();
         let internal =
             |it: &InternalListener| ReloadableServer::internal(&it.tls.cert, &it.tls.key, it.client_ca.as_deref());
         Ok(Self {
-            public: ReloadableServer::public(&public.cert, &public.key)?,
+            public: public.map(|tls| ReloadableServer::public(&tls.cert, &tls.key)).transpose()?,
             internal: config.listen.internal.as_ref().map(internal).transpose()?,
             peer: config.listen.peer.as_ref().map(PeerTls::load).transpose()?.map(Arc::new),
         })
@@ -84,17 +84,19 @@ impl Faces {
     /// Takes over what `fresh` has read. The listeners go on; new connections see the new certificates. Says whether peers
     /// must be linked anew to see them.
     pub(super) fn take_over(&self, fresh: &Self) -> bool {
-        self.public.show(&fresh.public);
-        if let (Some(own), Some(fresh)) = (&self.internal, &fresh.internal) {
-            own.show(fresh);
+        for (own, fresh) in [(&self.public, &fresh.public), (&self.internal, &fresh.internal)] {
+            if let (Some(own), Some(fresh)) = (own, fresh) {
+                own.show(fresh);
+            }
         }
         self.peer.iter().zip(&fresh.peer).any(|(own, fresh)| own.take_over(fresh))
     }
 
     /// Each with its listener's name.
     pub(super) fn by_listener(&self) -> Vec<(&'static str, ReloadableServer)> {
+        let public = self.public.iter().map(|face| ("public", face.clone()));
         let internal = self.internal.iter().map(|face| ("internal", face.clone()));
         let peer = self.peer.iter().map(|face| ("peer", face.server().clone()));
-        std::iter::once(("public", self.public.clone())).chain(internal).chain(peer).collect()
+        public.chain(internal).chain(peer).collect()
     }
 }

@@ -206,8 +206,10 @@ async fn live(prepared: Prepared) -> Result<(), StartError> {
         page: Some(Arc::clone(&page)),
         links: links.clone(),
     };
-    let (public_tls, internal_tls) =
-        (parts.faces.public.config(), parts.faces.internal.as_ref().map(ReloadableServer::config));
+    let (public_tls, internal_tls) = (
+        parts.faces.public.as_ref().map(ReloadableServer::config),
+        parts.faces.internal.as_ref().map(ReloadableServer::config),
+    );
     let reloader = Arc::new(Reloader::new(parts, planner, Arc::clone(&config), &files));
     let _ = process.reloader.set(Arc::downgrade(&reloader));
     if let Err(error) = reloader.watch_files() {
@@ -223,7 +225,7 @@ async fn live(prepared: Prepared) -> Result<(), StartError> {
     let _watchdog = Watchdog::spawn(&monitors);
 
     let options = |workers, tls| ListenerOptions { workers, limits: config.limits, tls };
-    let mut servers = vec![public::serve(Arc::clone(&edge), sockets.public, options(workers(), Some(public_tls)))?];
+    let mut servers = vec![public::serve(Arc::clone(&edge), sockets.public, options(workers(), public_tls))?];
     if let (Some(internal), Some(socket), Some(tls)) = (internal, sockets.internal, internal_tls) {
         servers.push(internal::serve(internal, socket, options(INTERNAL_WORKERS, Some(tls)))?);
     }

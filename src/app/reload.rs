@@ -235,6 +235,9 @@ fn with_what_stays(running: &Config, mut wanted: Config) -> Config {
     wanted.director.state_dir.clone_from(&running.director.state_dir);
     wanted.log.format = running.log.format;
     wanted.listen.public.address = running.listen.public.address;
+    if wanted.listen.public.tls.is_some() != running.listen.public.tls.is_some() {
+        wanted.listen.public.tls.clone_from(&running.listen.public.tls);
+    }
     match (&running.listen.internal, &mut wanted.listen.internal) {
         (Some(running), Some(wanted)) => wanted.address = running.address,
         (running, wanted) => wanted.clone_from(running),

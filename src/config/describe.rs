@@ -100,7 +100,7 @@ fn listen(config: &Config) -> Value {
         "public".to_owned(),
         json!({
             "address": listen.public.address.to_string(),
-            "tls": tls(&listen.public.tls, None),
+            "tls": listen.public.tls.as_ref().map(|own| tls(own, None)),
             "prefix": listen.public.prefix.to_string(),
         }),
     );
@@ -289,7 +289,8 @@ impl fmt::Display for Summary<'_> {
             }
             None => writeln!(f, "  journal   none: sessions live in memory and in cookies only")?,
         }
-        writeln!(f, "  public    https://{}  own paths below {}", listen.public.address, listen.public.prefix)?;
+        let scheme = if listen.public.tls.is_some() { "https" } else { "http" };
+        writeln!(f, "  public    {scheme}://{}  own paths below {}", listen.public.address, listen.public.prefix)?;
         match &listen.internal {
             Some(internal) => writeln!(f, "  internal  https://{}", internal.address)?,
             None => writeln!(f, "  internal  not opened")?,

@@ -71,5 +71,5 @@ fn compare(path: &str, before: Option<&Value>, after: Option<&Value>, changes: &
 fn needs_restart(key: &str) -> bool {
     let listener = key.strip_prefix("listen.");
     let opens = listener.is_some_and(|rest| !rest.contains('.') || rest.ends_with(".address"));
-    opens || matches!(key, "director.name" | "director.datacenter" | "director.state_dir")
+    opens || matches!(key, "director.name" | "director.datacenter" | "director.state_dir" | "listen.public.tls")
 }

@@ -60,7 +60,11 @@ pub(super) fn listeners(root: &Section<'_>) -> ReadListeners {
 
 fn public_listener(section: &Section<'_>, bound: &mut Bound) -> Option<PublicListener> {
     let address = bound.address(section, IpAddr::V4(Ipv4Addr::UNSPECIFIED), PUBLIC_PORT);
-    let tls = tls(section, Clients::None);
+    let tls = match section.has("tls") || !address.ip().is_loopback() {
+        true => tls(section, Clients::None).map(|(tls, _)| Some(tls)),
+        // Nobody else can come to a loopback address: a balancer on this machine has ended TLS.
+        false => Some(None),
+    };
     let prefix = section.optional("prefix", parsed(PathPrefix::parse));
     let prefix = prefix.or_else(|| PathPrefix::parse("/maitred").ok());
     if let Some(prefix) = &prefix {
@@ -73,7 +77,7 @@ fn public_listener(section: &Section<'_>, bound: &mut Bound) -> Option<PublicLis
         }
     }
     section.finish();
-    Some(PublicListener { address, tls: tls?.0, prefix: prefix? })
+    Some(PublicListener { address, tls: tls?, prefix: prefix? })
 }
 
 fn internal(

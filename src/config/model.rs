@@ -144,8 +144,8 @@ pub struct TlsWithClients {
 pub struct PublicListener {
     /// Where it listens; `0.0.0.0:8443` unless said otherwise.
     pub address: SocketAddr,
-    /// Its certificate.
-    pub tls: Tls,
+    /// Its certificate; `None` serves in clear, on loopback only: for a balancer on the same machine that ends TLS.
+    pub tls: Option<Tls>,
     /// Where maitred's own paths live; `/maitred` unless said otherwise, never `/`.
     pub prefix: PathPrefix,
 }

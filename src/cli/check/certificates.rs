@@ -21,8 +21,10 @@ pub(super) fn look(loaded: &Loaded, wall: Time) -> Findings {
     let mut found = Findings::default();
     let config = &loaded.config;
     let listen = &config.listen;
-    if let Some(identity) = pair(loaded, &listen.public.tls, wall, &mut found) {
-        public_names(loaded, &identity, &mut found);
+    if let Some(tls) = &listen.public.tls
+        && let Some(identity) = pair(loaded, tls, wall, &mut found)
+    {
+        public_names(loaded, tls, &identity, &mut found);
     }
     if let Some(internal) = &listen.internal {
         pair(loaded, &internal.tls, wall, &mut found);
@@ -72,8 +74,8 @@ fn pair(loaded: &Loaded, tls: &Tls, wall: Time, found: &mut Findings) -> Option<
 
 /// Browsers come by the hosts of the routes. A server whose host the same certificate covers is no matter; a host that it does
 /// not cover is a page that no browser shows.
-fn public_names(loaded: &Loaded, identity: &Identity, found: &mut Findings) {
-    let Some(used) = used(loaded, &loaded.config.listen.public.tls.cert, FileKind::Certificate) else { return };
+fn public_names(loaded: &Loaded, tls: &Tls, identity: &Identity, found: &mut Findings) {
+    let Some(used) = used(loaded, &tls.cert, FileKind::Certificate) else { return };
     let hosts = route_hosts(&loaded.config);
     for host in hosts.iter().filter(|host| !identity.covers(host)) {
         let names = identity.names().join(", ");

@@ -19,8 +19,8 @@ fn a_variable_sets_a_key_whether_the_file_does_or_not() {
     assert_eq!(config.director.stop_delay, Duration::from_secs(3));
     assert_eq!(config.listen.public.address.port(), 1234);
     assert_eq!(config.limits.json_depth, 16);
-    assert_eq!(config.listen.public.tls.cert, site.path("certs/internal.pem"));
-    assert_eq!(config.listen.public.tls.key, site.path("certs/public.key"));
+    assert_eq!(config.listen.public.tls.as_ref().unwrap().cert, site.path("certs/internal.pem"));
+    assert_eq!(config.listen.public.tls.as_ref().unwrap().key, site.path("certs/public.key"));
 }
 
 #[test]

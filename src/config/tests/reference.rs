@@ -16,7 +16,7 @@ fn the_reference_file_loads_and_says_what_it_says() {
     assert_eq!(config.settings.director.as_str(), "east-1");
     assert_eq!(config.director.state_dir.as_deref(), Some(Path::new("/var/lib/maitred")));
     assert_eq!(config.listen.public.address.to_string(), "0.0.0.0:8443");
-    assert_eq!(config.listen.public.tls.cert, site.path("certs/public.pem"));
+    assert_eq!(config.listen.public.tls.as_ref().unwrap().cert, site.path("certs/public.pem"));
     let peers: Vec<_> = config.peers.iter().map(|peer| peer.name.as_str()).collect();
     assert_eq!(peers, ["east-2", "west-1"], "oneself is skipped");
     assert_eq!(config.settings.peers.len(), 2);

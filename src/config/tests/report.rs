@@ -42,6 +42,31 @@ fn a_reload_says_what_it_changes_and_what_waits_for_a_restart() {
 }
 
 #[test]
+fn only_loopback_may_be_without_tls() {
+    let clear = |address: &str| {
+        REFERENCE.replacen("0.0.0.0:8443", address, 1).replacen(
+            "tls = { cert = \"certs/public.pem\", key = \"certs/public.key\" }",
+            "",
+            1,
+        )
+    };
+    for address in ["127.0.0.1:8080", "[::1]:8080"] {
+        let config = config(&clear(address));
+        assert_eq!(config.listen.public.tls, None);
+        assert!(summary(&config).to_string().contains(&format!("http://{address}")));
+        assert!(
+            changes(&clear(address))
+                .iter()
+                .any(|said| said.starts_with("listen.public.tls: {") && said.ends_with("(needs a restart)"))
+        );
+    }
+    for address in ["0.0.0.0:8080", "[::]:8080", "10.1.0.11:8080"] {
+        let said = mistakes(&clear(address));
+        assert!(said.iter().any(|said| said.contains("listen.public.tls")), "{address}: {said:?}");
+    }
+}
+
+#[test]
 fn what_is_told_of_a_configuration_holds_no_content_of_its_secrets() {
     let site = Site::new(&everything());
     for (name, _) in FILES {

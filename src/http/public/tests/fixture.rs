@@ -101,7 +101,7 @@ pub(super) fn config() -> Config {
         listen: Listeners {
             public: PublicListener {
                 address: SocketAddr::from(([127, 0, 0, 1], 0)),
-                tls: Tls { cert: PathBuf::new(), key: PathBuf::new() },
+                tls: Some(Tls { cert: PathBuf::new(), key: PathBuf::new() }),
                 prefix: PathPrefix::parse("/maitred").unwrap(),
             },
             internal: None,
