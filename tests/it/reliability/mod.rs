@@ -1,6 +1,7 @@
-//! What must survive (`reliability.md`, section 2, the rows of one director), with real processes over real TLS.
+//! What must survive (`reliability.md`, section 2, row by row), with real processes over real TLS.
 
 mod crowd;
+mod cut;
 mod process;
 mod reload;
 mod servers;

@@ -101,7 +101,8 @@ impl Certificates {
     }
 }
 
-fn server_config(cert: &Path, key: &Path) -> Arc<rustls::ServerConfig> {
+/// What a server shows that has these files.
+pub(crate) fn server_config(cert: &Path, key: &Path) -> Arc<rustls::ServerConfig> {
     let (chain, key) = load(cert, key);
     let builder =
         rustls::ServerConfig::builder_with_provider(tls::provider()).with_safe_default_protocol_versions().unwrap();

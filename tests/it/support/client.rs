@@ -1,7 +1,9 @@
-//! An HTTP client that does what it is told: keeps cookies, verifies certificates, dials loopback for every name, follows nothing.
+//! An HTTP client that does what it is told: keeps cookies, verifies certificates, dials loopback (or one
+//! address that it is told) for every name, follows nothing.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -60,6 +62,7 @@ impl Answer {
 /// One browser-like caller. Each request has a connection of its own.
 pub(crate) struct Client {
     trust: Arc<ClientConfig>,
+    dials: IpAddr,
     jar: BTreeMap<(String, String), String>,
     headers: HeaderMap,
 }
@@ -72,7 +75,19 @@ impl Client {
 
     /// One with the certificate of this stem (`operator`).
     pub(crate) fn trusting(certificates: &Certificates, identity: Option<&str>) -> Self {
-        Self { trust: certificates.client_config(identity), jar: BTreeMap::new(), headers: HeaderMap::new() }
+        let trust = certificates.client_config(identity);
+        Self { trust, dials: Ipv4Addr::LOCALHOST.into(), jar: BTreeMap::new(), headers: HeaderMap::new() }
+    }
+
+    /// Dials this address for every name, instead of loopback.
+    pub(crate) fn dialling(mut self, address: impl Into<IpAddr>) -> Self {
+        self.dial(address);
+        self
+    }
+
+    /// From now on dials this address for every name: DNS has told it another one.
+    pub(crate) fn dial(&mut self, address: impl Into<IpAddr>) {
+        self.dials = address.into();
     }
 
     /// Sends this header with each request from now on.
@@ -147,7 +162,7 @@ impl Client {
         for (name, value) in headers {
             request.headers_mut().append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
         }
-        let exchange = exchange(url, host.clone(), request, Arc::clone(&self.trust));
+        let exchange = exchange(self.dials, url, host.clone(), request, Arc::clone(&self.trust));
         let answer = RUNTIME.with(|runtime| runtime.borrow_mut().block_on(exchange))?;
         self.keep_cookies(&host, &answer);
         Ok(answer)
@@ -183,6 +198,7 @@ impl Client {
 }
 
 async fn exchange(
+    address: IpAddr,
     url: Url,
     host: String,
     request: Request<Full<Bytes>>,
@@ -190,7 +206,7 @@ async fn exchange(
 ) -> Result<Answer, String> {
     let words = |error: &dyn std::fmt::Display| error.to_string();
     let port = url.port_or_known_default().ok_or("no port")?;
-    let stream = TcpStream::connect(("127.0.0.1", port)).await.map_err(|error| words(&error))?;
+    let stream = TcpStream::connect((address, port)).await.map_err(|error| words(&error))?;
     let response = if url.scheme() == "https" {
         let name = ServerName::try_from(host).map_err(|error| words(&error))?;
         let stream = TlsConnector::from(trust).connect(name, stream).await.map_err(|error| words(&error))?;

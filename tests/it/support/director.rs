@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use tempfile::TempDir;
 
 use super::certificates::{self, Certificates, FRONT};
 use super::client::Client;
+use super::network::Host;
 use super::process::Process;
 use super::stub::{HEALTH, StubServer};
 use super::{ports, wait};
@@ -26,6 +28,7 @@ pub(crate) struct Plan {
     tables: Vec<(&'static str, String)>,
     keep_state: bool,
     preparation: String,
+    host: Option<Host>,
 }
 
 impl Plan {
@@ -40,19 +43,25 @@ impl Plan {
 
     /// The same with lines of its own (`weight = 50`).
     pub(crate) fn server_with(self, name: &str, port: u16, lines: &str) -> Self {
-        self.any_server(name, port, "east", lines)
+        self.any_server(name, (Ipv4Addr::LOCALHOST, port).into(), "east", lines)
     }
 
     /// The same in another datacenter.
     pub(crate) fn server_in(self, name: &str, port: u16, datacenter: &str) -> Self {
-        self.any_server(name, port, datacenter, "")
+        self.any_server(name, (Ipv4Addr::LOCALHOST, port).into(), datacenter, "")
     }
 
-    fn any_server(mut self, name: &str, port: u16, datacenter: &str, lines: &str) -> Self {
+    /// The same on another host.
+    pub(crate) fn server_on(self, name: &str, address: SocketAddr, datacenter: &str) -> Self {
+        self.any_server(name, address, datacenter, "")
+    }
+
+    fn any_server(mut self, name: &str, address: SocketAddr, datacenter: &str, lines: &str) -> Self {
+        let port = address.port();
         writeln!(
             self.servers,
             "[[pool.server]]\nname = \"{name}\"\ndatacenter = \"{datacenter}\"\nurl = \"https://{name}.test:{port}\"\n\
-             probe_url = \"https://127.0.0.1:{port}\"\n{lines}"
+             probe_url = \"https://{address}\"\n{lines}"
         )
         .unwrap();
         self
@@ -91,9 +100,19 @@ impl Plan {
         self
     }
 
+    /// Runs it on a host of its own, whose ports are all free.
+    pub(crate) fn on(mut self, host: &Host) -> Self {
+        self.host = Some(host.clone());
+        self
+    }
+
+    fn address(&self) -> IpAddr {
+        self.host.as_ref().map_or(Ipv4Addr::LOCALHOST, Host::address).into()
+    }
+
     /// The configuration's text.
     pub(crate) fn toml(&self, ports: Ports, certificates: &Certificates, state: &Path) -> String {
-        let file = |name: &str| format!("{:?}", certificates.path(name));
+        let (file, at) = (|name: &str| format!("{:?}", certificates.path(name)), self.address());
         let tls =
             |stem: &str| format!("cert = {}, key = {}", file(&format!("{stem}.pem")), file(&format!("{stem}.key")));
         let mut director =
@@ -106,16 +125,16 @@ impl Plan {
             ("log", vec!["keys = \"clear\"".into()]),
             (
                 "listen.public",
-                vec![format!("address = \"127.0.0.1:{}\"", ports.public), format!("tls = {{ {} }}", tls("public"))],
+                vec![format!("address = \"{at}:{}\"", ports.public), format!("tls = {{ {} }}", tls("public"))],
             ),
             (
                 "listen.internal",
                 vec![
-                    format!("address = \"127.0.0.1:{}\"", ports.internal),
+                    format!("address = \"{at}:{}\"", ports.internal),
                     format!("tls = {{ {}, client_ca = {} }}", tls("internal"), file("ca.pem")),
                 ],
             ),
-            ("listen.metrics", vec![format!("address = \"127.0.0.1:{}\"", ports.metrics)]),
+            ("listen.metrics", vec![format!("address = \"{at}:{}\"", ports.metrics)]),
             ("affinity", vec![format!("key_file = {}", file("affinity.keys"))]),
             (
                 "pool",
@@ -158,7 +177,13 @@ impl Plan {
     }
 
     fn lines_of(&self, table: &str) -> String {
-        self.tables.iter().filter(|(name, _)| *name == table).map(|(_, lines)| format!("{lines}\n")).collect()
+        let given = || self.tables.iter().filter(|(name, _)| *name == table).flat_map(|(_, lines)| lines.lines());
+        if table == "end" {
+            return given().map(|line| format!("{line}\n")).collect();
+        }
+        // What is given later replaces what was given before.
+        let last = |at: usize, line: &str| given().skip(at + 1).all(|later| key_of(later) != key_of(line));
+        given().enumerate().filter(|(at, line)| last(*at, line)).map(|(_, line)| format!("{line}\n")).collect()
     }
 
     /// Starts it and waits until it lives.
@@ -173,9 +198,10 @@ impl Plan {
             let ports = Ports { public: ports::free(), internal: ports::free(), metrics: ports::free() };
             let text = self.toml(ports, &certificates, &folder.path().join("state"));
             fs::write(folder.path().join("maitred.toml"), text).unwrap();
-            let (process, preparation) = (run(folder.path(), &self.preparation), self.preparation.clone());
-            let mut director =
-                Director { process, folder, ports, certificates: Arc::clone(&certificates), preparation };
+            let start = Start { preparation: self.preparation.clone(), host: self.host.clone() };
+            let (process, address) = (run(folder.path(), &start), self.address());
+            let certificates = Arc::clone(&certificates);
+            let mut director = Director { process, folder, ports, address, certificates, start };
             // Otherwise somebody else took one of the ports in between.
             if director.comes_to_life() {
                 return director;
@@ -202,8 +228,15 @@ pub(crate) struct Director {
     process: Process,
     folder: TempDir,
     ports: Ports,
+    address: IpAddr,
     certificates: Arc<Certificates>,
+    start: Start,
+}
+
+/// How its process is started, each time.
+struct Start {
     preparation: String,
+    host: Option<Host>,
 }
 
 impl Director {
@@ -234,9 +267,19 @@ impl Director {
         format!("http://127.0.0.1:{}{path}", self.ports.metrics)
     }
 
+    /// Where it is.
+    pub(crate) fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// A client that reaches it.
+    pub(crate) fn client(&self) -> Client {
+        Client::trusting(&self.certificates, None).dialling(self.address)
+    }
+
     /// A client with the operator's certificate.
     pub(crate) fn operator(&self) -> Client {
-        Client::trusting(&self.certificates, Some("operator"))
+        Client::trusting(&self.certificates, Some("operator")).dialling(self.address)
     }
 
     pub(crate) fn certificates(&self) -> &Certificates {
@@ -270,7 +313,7 @@ impl Director {
 
     /// The value of one series of the metrics page: `maitred_server_up{pool="ua",server="ua1"}`; `None` when it is not there.
     pub(crate) fn metric(&self, series: &str) -> Option<f64> {
-        let page = Client::new().get(&self.metrics_url("/metrics")).text();
+        let page = self.client().get(&self.metrics_url("/metrics")).text();
         let value = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ').map(str::to_owned))?;
         value.parse().ok()
     }
@@ -317,14 +360,14 @@ impl Director {
 
     /// Starts it again with the same files and ports, after a kill or an end.
     pub(crate) fn start_again(&mut self) {
-        self.process = run(self.folder.path(), &self.preparation);
+        self.process = run(self.folder.path(), &self.start);
         assert!(self.comes_to_life(), "the director does not start again: {:#?}", self.words());
     }
 
     /// The servers that may be given to clients now, as a program learns them: its seat and the alternates.
     pub(crate) fn usable(&self) -> BTreeSet<String> {
         let wanted = json!({"pool": "ua", "key": "the watcher"});
-        let answer = Client::new().post_json(&self.url("/maitred/v1/sessions"), &wanted);
+        let answer = self.client().post_json(&self.url("/maitred/v1/sessions"), &wanted);
         let seat = answer.json();
         let alternates = seat["alternates"].as_array().into_iter().flatten().map(|server| &server["name"]);
         alternates.chain([&seat["server"]["name"]]).filter_map(|name| name.as_str().map(str::to_owned)).collect()
@@ -339,7 +382,7 @@ impl Director {
 
     /// False when a port was taken; fails the test when it ended for another reason.
     fn comes_to_life(&mut self) -> bool {
-        let mut client = Client::trusting(&self.certificates, None);
+        let mut client = self.client();
         let url = self.url("/health/live");
         wait::for_some("the director lives", || {
             if let Some(status) = self.process.ended() {
@@ -363,11 +406,12 @@ pub(crate) fn maitred() -> Command {
     command
 }
 
-fn run(folder: &Path, preparation: &str) -> Process {
+fn run(folder: &Path, start: &Start) -> Process {
+    let Start { preparation, host } = start;
     let mut command = maitred();
     command.current_dir(folder).arg("run").arg("--config").arg(folder.join("maitred.toml"));
     if preparation.is_empty() {
-        return Process::start("maitred", &mut command);
+        return Process::start_on(host.as_ref(), "maitred", &mut command);
     }
     let mut shell = Command::new("sh");
     shell.current_dir(folder).arg("-c").arg(format!("{preparation}\nexec \"$0\" \"$@\""));
@@ -378,7 +422,7 @@ fn run(folder: &Path, preparation: &str) -> Process {
             None => shell.env_remove(name),
         };
     }
-    Process::start("maitred", &mut shell)
+    Process::start_on(host.as_ref(), "maitred", &mut shell)
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Directors that are peers: who they are, where each listens for the others, and the certificate that carries its name.
 
 use std::fmt::Write;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,7 @@ use super::{ports, wait};
 
 /// All directors of one test.
 pub(crate) struct Mesh {
-    members: Vec<(&'static str, &'static str, u16)>,
+    members: Vec<(&'static str, &'static str, SocketAddr)>,
     certificates: Arc<Certificates>,
     folder: TempDir,
 }
@@ -28,8 +29,13 @@ pub(crate) struct Mesh {
 impl Mesh {
     /// Name and datacenter of each.
     pub(crate) fn of(members: &[(&'static str, &'static str)]) -> Self {
+        let there = |(name, datacenter): &(_, _)| (*name, *datacenter, (Ipv4Addr::LOCALHOST, ports::free()).into());
+        Self::at(members.iter().map(there).collect())
+    }
+
+    /// Name and datacenter of each, and where it listens for the others.
+    pub(crate) fn at(members: Vec<(&'static str, &'static str, SocketAddr)>) -> Self {
         let (certificates, folder) = (certificates::shared(), tempfile::tempdir().unwrap());
-        let members = members.iter().map(|(name, datacenter)| (*name, *datacenter, ports::free())).collect();
         let mesh = Self { members, certificates, folder };
         mesh.members.iter().for_each(|(name, ..)| mesh.issue(name, &[name]));
         mesh
@@ -42,16 +48,21 @@ impl Mesh {
 
     /// The plan of one of them.
     pub(crate) fn plan(&self, name: &str, plan: Plan) -> Plan {
-        let (name, datacenter, port) = self.members.iter().find(|(member, ..)| *member == name).unwrap();
+        self.plan_via(name, plan, |_, address| address)
+    }
+
+    /// The same where a peer is dialled at another address than its own.
+    pub(crate) fn plan_via(&self, name: &str, plan: Plan, dialled: impl Fn(&str, SocketAddr) -> SocketAddr) -> Plan {
+        let (name, datacenter, address) = self.members.iter().find(|(member, ..)| *member == name).unwrap();
         let file = |name: &str, kind: &str| self.path(&format!("{name}.{kind}"));
         let mut text = format!(
-            "[listen.peer]\naddress = \"127.0.0.1:{port}\"\ntls = {{ cert = {:?}, key = {:?}, client_ca = {:?} }}\n",
+            "[listen.peer]\naddress = \"{address}\"\ntls = {{ cert = {:?}, key = {:?}, client_ca = {:?} }}\n",
             file(name, "pem"),
             file(name, "key"),
             self.certificates.path("ca.pem"),
         );
-        for (name, datacenter, port) in &self.members {
-            let url = format!("https://127.0.0.1:{port}");
+        for (name, datacenter, address) in &self.members {
+            let url = format!("https://{}", dialled(name, *address));
             writeln!(text, "[[peer]]\nname = \"{name}\"\ndatacenter = \"{datacenter}\"\nurl = \"{url}\"").unwrap();
         }
         plan.with("director", &format!("name = \"{name}\"\ndatacenter = \"{datacenter}\"")).with("end", &text)
@@ -64,16 +75,16 @@ impl Mesh {
     /// Dials a director with this certificate, sends these frames and reads until the link is closed: the binary frames that came,
     /// and what the director said when it closed; `None` when it just ended.
     pub(crate) fn knock(&self, at: &str, stem: &str, frames: Vec<Message>) -> (usize, Option<CloseFrame>) {
-        let (name, _, port) = *self.members.iter().find(|(member, ..)| *member == at).unwrap();
+        let (name, _, address) = *self.members.iter().find(|(member, ..)| *member == at).unwrap();
         let identity = Identity::load(&self.path(&format!("{stem}.pem")), &self.path(&format!("{stem}.key"))).unwrap();
         let roots = tls::load_roots(&self.certificates.path("ca.pem")).unwrap();
         let config = Arc::new(tls::client_config(roots, Some(&identity), &[b"http/1.1"]).unwrap());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            let stream = TcpStream::connect(address).await.unwrap();
             let server = ServerName::try_from(name).unwrap();
             let stream = TlsConnector::from(config).connect(server, stream).await.unwrap();
-            let url = format!("wss://127.0.0.1:{port}/maitred/peer");
+            let url = format!("wss://{address}/maitred/peer");
             let (mut socket, _) = tokio_tungstenite::client_async(url, stream).await.unwrap();
             for frame in frames {
                 // It may be closed already.

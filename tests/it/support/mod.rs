@@ -3,6 +3,7 @@
 //! Each part has one file, owns its folder and its ports, and dies with the value that stands for it. Everything blocks: a test
 //! reads from top to bottom.
 
+pub(crate) mod agent_server;
 pub(crate) mod browser;
 pub(crate) mod certificates;
 pub(crate) mod client;
@@ -11,9 +12,12 @@ pub(crate) mod haproxy;
 pub(crate) mod kept;
 pub(crate) mod many;
 pub(crate) mod mesh;
+pub(crate) mod network;
 pub(crate) mod ports;
 pub(crate) mod process;
+pub(crate) mod relay;
 pub(crate) mod silent;
+pub(crate) mod sites;
 pub(crate) mod stub;
 pub(crate) mod tomcat;
 pub(crate) mod wait;

@@ -9,6 +9,7 @@ use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
+use super::network::Host;
 use super::wait;
 
 /// A running part. It leads a process group, so that helpers of its own die with it.
@@ -29,6 +30,14 @@ impl Process {
         keep(child.stdout.take().unwrap(), &words);
         keep(child.stderr.take().unwrap(), &words);
         Self { name: name.to_owned(), child, words, killed: false }
+    }
+
+    /// The same on a host of its own.
+    pub(crate) fn start_on(host: Option<&Host>, name: &str, command: &mut Command) -> Self {
+        match host {
+            Some(host) => host.inside(|| Self::start(name, command)),
+            None => Self::start(name, command),
+        }
     }
 
     /// Everything it has said so far, line by line.

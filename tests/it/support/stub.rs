@@ -67,12 +67,16 @@ struct Running {
 impl StubServer {
     /// A good one, known as `<name>.test`.
     pub(crate) fn start(name: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::serving(name, TcpListener::bind("127.0.0.1:0").unwrap(), certificates::shared().server_config())
+    }
+
+    /// The same where somebody else chose place and certificate.
+    pub(crate) fn serving(name: &str, listener: TcpListener, tls: Arc<ServerConfig>) -> Self {
         let port = listener.local_addr().unwrap().port();
         let shared = Arc::new(Shared {
             name: name.to_owned(),
             behaviour: Mutex::new(Behaviour::Good),
-            tls: Mutex::new(certificates::shared().server_config()),
+            tls: Mutex::new(tls),
             pages: Mutex::default(),
             seen: Mutex::default(),
             looks: AtomicUsize::new(0),
