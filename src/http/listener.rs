@@ -8,7 +8,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use actix_http::{Extensions, HttpService, Protocol, Request};
@@ -21,7 +21,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::config::Limits;
 use crate::http::connection::{self, Connection, Patience, Waiting};
-use crate::http::reply::Reply;
+use crate::http::problem::Problem;
+use crate::http::reply::{self, Reply};
+use crate::http::unread::{Bounds, End, Unread};
 use crate::tls::client_identities;
 
 /// How long a connection that is being closed waits for the client to close its side: long enough to read the answer, so that
@@ -148,8 +150,12 @@ impl<A: Answers> Http<A> {
                 data.insert(io.waiting());
                 note(io.inner(), data);
             })
-            .finish(Workers { answers: Arc::clone(&self.answers) })
+            .finish(Workers { answers: Arc::clone(&self.answers), unread: self.unread() })
             .map_err(|_| ())
+    }
+
+    fn unread(&self) -> Bounds {
+        Bounds { bytes: self.limits.body, time: self.limits.body_timeout }
     }
 
     fn patience(&self) -> Patience {
@@ -173,6 +179,7 @@ fn note_client(io: &TlsStream<TcpStream>, data: &mut Extensions) {
 
 struct Workers<A> {
     answers: Arc<A>,
+    unread: Bounds,
 }
 
 impl<A: Answers> ServiceFactory<Request> for Workers<A> {
@@ -184,21 +191,14 @@ impl<A: Answers> ServiceFactory<Request> for Workers<A> {
     type Future = Ready<Result<Worker<A>, ()>>;
 
     fn new_service(&self, (): ()) -> Self::Future {
-        ready(Ok(Worker::new(Arc::clone(&self.answers))))
+        ready(Ok(Worker { answers: Arc::clone(&self.answers), unread: self.unread }))
     }
 }
 
 /// Answers requests; one per worker.
 pub struct Worker<A> {
     answers: Arc<A>,
-}
-
-impl<A: Answers> Worker<A> {
-    /// The service over these answers.
-    #[must_use]
-    pub fn new(answers: Arc<A>) -> Self {
-        Self { answers }
-    }
+    unread: Bounds,
 }
 
 impl<A: Answers> Service<Request> for Worker<A> {
@@ -210,15 +210,18 @@ impl<A: Answers> Service<Request> for Worker<A> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&self, request: Request) -> Self::Future {
+    fn call(&self, mut request: Request) -> Self::Future {
         let under_way = request.conn_data::<Rc<Waiting>>().map(Waiting::request);
-        Answering { future: self.answers.answer(request), under_way }
+        let unread = Unread::of(&mut request, self.unread);
+        Answering { future: self.answers.answer(request), answered: None, unread, under_way }
     }
 }
 
 /// An answer in the making. While it is, the connection has no deadline.
 pub struct Answering<F> {
     future: F,
+    answered: Option<Reply>,
+    unread: Option<Unread>,
     under_way: Option<connection::Request>,
 }
 
@@ -226,10 +229,38 @@ impl<F: Future<Output = Reply> + Unpin> Future for Answering<F> {
     type Output = Result<Reply, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let answered = Pin::new(&mut self.future).poll(context);
-        if answered.is_ready() {
-            self.under_way = None;
+        let this = &mut *self;
+        let mut reply = match this.answered.take() {
+            Some(reply) => reply,
+            None => ready!(Pin::new(&mut this.future).poll(context)),
+        };
+        let Some(unread) = &mut this.unread else { return this.answer(reply) };
+        match unread.poll_end(context) {
+            Poll::Pending => {
+                this.answered = Some(reply);
+                return Poll::Pending;
+            }
+            Poll::Ready(End::Whole) => {}
+            Poll::Ready(End::Long) => {
+                if let Some(unread) = this.unread.take() {
+                    unread.let_go();
+                }
+            }
+            // Whatever was asked for, it came with something that is no request.
+            Poll::Ready(End::Broken) => {
+                if !reply.status().is_client_error() {
+                    reply = reply::problem(&Problem::malformed("body", "is incomplete or badly framed"), "-");
+                }
+                reply.head_mut().set_connection_type(actix_http::ConnectionType::Close);
+            }
         }
-        answered.map(Ok)
+        this.answer(reply)
+    }
+}
+
+impl<F> Answering<F> {
+    fn answer(&mut self, reply: Reply) -> Poll<Result<Reply, Infallible>> {
+        self.under_way = None;
+        Poll::Ready(Ok(reply))
     }
 }

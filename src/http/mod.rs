@@ -35,3 +35,4 @@ pub mod request_id;
 pub mod route;
 pub mod start_log;
 pub mod target;
+mod unread;

@@ -184,3 +184,35 @@ fn who_asks_without_reading_is_cut() {
     assert!(matches!(error, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{error:?}");
     assert_eq!(fixture.get("/?agent=2").status, 302, "others do not notice");
 }
+
+#[test]
+fn a_body_that_nobody_wants_costs_no_connection() {
+    let fixture = Fixture::start();
+    for (target, status) in [("/x?agent=1", 307), ("/maitred/nothing", 404), ("/maitred/v1/start.js", 405)] {
+        for (header, body) in [("Content-Length: 3", "x=1"), ("Transfer-Encoding: chunked", "3\r\nx=1\r\n0\r\n\r\n")] {
+            let mut connection = fixture.connect();
+            for _ in 0..2 {
+                write!(connection, "POST {target} HTTP/1.1\r\nHost: {HOST}\r\n{header}\r\n\r\n{}", &body[..1]).unwrap();
+                std::thread::sleep(Duration::from_millis(20));
+                write!(connection, "{}", &body[1..]).unwrap();
+                assert_eq!(read_one(&mut connection).status, status, "{target} {header}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_body_that_is_too_long_does_not_cost_the_answer() {
+    let fixture = Fixture::start();
+    for (target, status) in [("/x?agent=1", 307), ("/maitred/nothing", 404), ("/maitred/v1/sessions", 413)] {
+        for header in ["Content-Length: 10000000", "Transfer-Encoding: chunked"] {
+            let mut connection = fixture.connect();
+            write!(connection, "POST {target} HTTP/1.1\r\nHost: {HOST}\r\n{header}\r\n\r\n").unwrap();
+            // What is sent before the answer is read must not become a reset that overtakes it.
+            for _ in 0..100 {
+                write!(connection, "800\r\n{}\r\n", "x".repeat(0x800)).unwrap();
+            }
+            assert_eq!(read_one(&mut connection).status, status, "{target} {header}");
+        }
+    }
+}

@@ -158,3 +158,58 @@ async fn a_silent_connection_is_cut_in_both_protocols_and_before_the_handshake()
     let ended = tokio::time::timeout(patience, closed).await.expect("no second request");
     drop((ended, client));
 }
+
+/// One second is what a client would need to stumble over an answer that came too early; here nothing waits for it.
+const STUMBLE: Duration = Duration::from_millis(200);
+
+#[tokio::test]
+async fn no_answer_resets_a_client_that_is_still_sending() {
+    let secure = Secure::start(&config(), &[b"h2"]);
+    let client = secure.connect_h2().await;
+    for (path, status) in [("/x?agent=1", 307), ("/maitred/nothing", 404), ("/maitred/v1/start.js", 405), ("/%00", 400)]
+    {
+        let mut client = client.clone().ready().await.unwrap();
+        let post = request(Method::POST, &format!("https://agents.example.com{path}"));
+        let (answer, mut stream) = client.send_request(post, false).unwrap();
+        stream.send_data(Bytes::from_static(b"x="), false).unwrap();
+        tokio::time::sleep(STUMBLE).await;
+        stream.send_data(Bytes::from_static(b"1"), true).unwrap_or_else(|error| panic!("{path}: {error}"));
+        assert_eq!(answer.await.unwrap_or_else(|error| panic!("{path}: {error}")).status(), status, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn who_sends_without_end_is_answered_all_the_same() {
+    let mut quick = config();
+    quick.limits.body_timeout = Duration::from_secs(1);
+    let secure = Secure::start(&quick, &[b"h2"]);
+    let client = secure.connect_h2().await;
+    for (path, status) in [("/x?agent=1", 307), ("/maitred/v1/sessions", 408)] {
+        let mut client = client.clone().ready().await.unwrap();
+        let (answer, mut stream) =
+            client.send_request(request(Method::POST, &format!("https://agents.example.com{path}")), false).unwrap();
+        stream.send_data(Bytes::from_static(b"{"), false).unwrap();
+        assert_eq!(answer.await.unwrap().status(), status, "slow: {path}");
+    }
+    for (path, status) in [("/x?agent=1", 307), ("/maitred/v1/sessions", 413)] {
+        let mut client = client.clone().ready().await.unwrap();
+        let (answer, mut stream) =
+            client.send_request(request(Method::POST, &format!("https://agents.example.com{path}")), false).unwrap();
+        let mut answer = std::pin::pin!(answer);
+        // Stops at the answer, as clients do; it must come long before this is sent.
+        let mut left = 10_000;
+        let answer = loop {
+            assert!(left > 0, "{path}: read to the end");
+            stream.reserve_capacity(16 << 10);
+            tokio::select! {
+                answer = &mut answer => break answer,
+                capacity = std::future::poll_fn(|context| stream.poll_capacity(context)) => {
+                    let room = capacity.expect("not reset before the answer").expect("not reset before the answer");
+                    stream.send_data(Bytes::from(vec![b'x'; room]), false).unwrap();
+                    left -= 1;
+                }
+            }
+        };
+        assert_eq!(answer.unwrap().status(), status, "long: {path}");
+    }
+}
