@@ -8,8 +8,12 @@
 //! numbers. Only a failover that somebody witnessed (a fresh vote from that site, or an answer from its servers) counts as one;
 //! a site that serves because nothing is heard from the other raises nothing.
 
+mod story;
+
 use std::collections::VecDeque;
 use std::time::Duration;
+
+pub use story::{Because, NextMove, RoleStory, SiteCount, SiteStory};
 
 use crate::clock::Mono;
 use crate::fault::{Fault, planted};
@@ -66,6 +70,8 @@ pub struct Role {
     /// It fails, nobody has witnessed it, and the configuration says to wait.
     held: bool,
     seen_any: bool,
+    /// Why the role last moved, in this run.
+    moved: Option<RoleCause>,
 }
 
 /// A moment that may lie before this director started.
@@ -183,6 +189,7 @@ impl Role {
             left: None,
             held: false,
             seen_any: false,
+            moved: None,
         }
     }
 
@@ -294,6 +301,7 @@ impl Role {
         match (from, self.active().cloned()) {
             (Some(from), Some(to)) if from != to => {
                 self.epoch += 1;
+                self.moved = Some(RoleCause::Configuration);
                 Some(RoleChange { from, to, epoch: self.epoch, cause: RoleCause::Configuration })
             }
             _ => None,
@@ -327,6 +335,7 @@ impl Role {
             self.left = Some(now);
         }
         self.active = target;
+        self.moved = Some(cause);
         let to = self.active()?.clone();
         match cause {
             RoleCause::Isolated => self.began = Some(Since { at: now, before: Duration::ZERO }),

@@ -195,6 +195,12 @@ impl PoolView {
         self.turn.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// The turn that the next placement will have.
+    #[must_use]
+    pub fn coming_turn(&self) -> u64 {
+        self.turn.load(Ordering::Relaxed)
+    }
+
     /// Where the turns are counted, for the next view of this pool.
     #[must_use]
     pub fn turn(&self) -> Arc<AtomicU64> {
@@ -242,6 +248,14 @@ impl PoolView {
     #[must_use]
     pub fn can_seat_in(&self, datacenter: &DatacenterName) -> bool {
         self.servers.iter().any(|server| server.standing.is_usable() && server.settings.datacenter == *datacenter)
+    }
+}
+
+impl SiteView {
+    /// Its rungs of the ladder, the better one first.
+    #[must_use]
+    pub fn rungs(&self) -> [&PlacementSet; 2] {
+        [&self.first, &self.last]
     }
 }
 

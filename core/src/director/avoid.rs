@@ -18,6 +18,12 @@ pub(super) struct Avoided {
 }
 
 impl Avoided {
+    /// Whether this session may avoid once more.
+    pub(super) fn may(&self, session: [u8; 16], now: Mono) -> bool {
+        let lately = |times: &SmallVec<[Mono; TIMES]>| times.iter().filter(|at| now.since(**at) < WINDOW).count();
+        self.by_session.get(&session).is_none_or(|times| lately(times) < TIMES)
+    }
+
     /// Whether this session may avoid once more; counts it when it may.
     pub(super) fn admit(&mut self, session: [u8; 16], now: Mono) -> bool {
         if self.by_session.len() >= SESSIONS_MAX && !self.by_session.contains_key(&session) {
@@ -48,9 +54,9 @@ mod tests {
     fn three_times_in_ten_minutes_and_then_again() {
         let mut avoided = Avoided::default();
         for at in [0, 1, 2] {
-            assert!(avoided.admit([1; 16], Mono(at)));
+            assert!(avoided.may([1; 16], Mono(at)) && avoided.admit([1; 16], Mono(at)));
         }
-        assert!(!avoided.admit([1; 16], Mono(3)));
+        assert!(!avoided.may([1; 16], Mono(3)) && !avoided.admit([1; 16], Mono(3)));
         assert!(avoided.admit([2; 16], Mono(3)), "each session for itself");
         assert!(avoided.admit([1; 16], Mono(600_000)));
     }

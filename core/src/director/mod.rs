@@ -1,7 +1,7 @@
 //! One director's decisions: the facade over all the other modules.
 //!
 //! Shared by all threads as an `Arc`. Four kinds of method, in the order in which a shell uses them:
-//! - `start`, `seated`, `alternates`, `servers`, `end`, `report`, `reseat`: a client's or an operator's question, answered at once;
+//! - `start`, `seated`, `explain`, `alternates`, `servers`, `end`, `report`, `reseat`: a client's or an operator's question, answered at once;
 //! - `handle_*`: an input (a look, an order, settings, the passing of time);
 //! - `next_effect`, `drain_dirty`: what is to be done about it; call until nothing is left;
 //! - `next_deadline`: when to call `handle_timeout` again. Early, late or twice is harmless.
@@ -19,6 +19,8 @@ mod beats;
 mod confirm;
 mod control;
 mod counts;
+mod decision;
+mod explain;
 mod fence;
 mod hearsay;
 mod listed;
@@ -45,6 +47,8 @@ use parking_lot::{Mutex, RwLock};
 pub use agent_state::{AgentState, Expected, StateRefusal, StateTag};
 pub use beats::{Beat, BeatAnswer, BeatRefusal, DONE_MAX, ORDERS_MAX};
 pub use confirm::{Confirm, ConfirmRefusal, Confirmed};
+pub use decision::Obstacle;
+pub use explain::{Answer, Candidate, Explanation, Outcome, Rule};
 pub use fence::ServerFence;
 pub use memory::{Restored, RestoredCounts};
 pub use orders::{Ordered, Preview, RoleRefusal, UnknownServer};

@@ -13,7 +13,7 @@ const RETRY_MAX: Duration = Duration::from_secs(60);
 pub(super) const PACED_FOR: Duration = Duration::from_mins(10);
 
 /// One pool's pace at this director.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Pace {
     /// When the last one counted below will have been served.
     next_free: Mono,

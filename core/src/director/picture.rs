@@ -6,7 +6,7 @@ use super::control::Control;
 use super::counts::Counts;
 use crate::health::{Input, Site, Verdict, Watch};
 use crate::ids::{DatacenterName, PoolName};
-use crate::role::Service;
+use crate::role::{Service, SiteCount};
 use crate::session::{Full, Names};
 use crate::settings::PoolSettings;
 use crate::view::{PoolView, RoleView, ServerView, View};
@@ -54,23 +54,22 @@ pub(super) fn stale_pools(control: &Control, touched: Vec<PoolName>) -> Vec<Pool
 /// Whether a datacenter serves a pool: of its configured servers, `min_up` must be up by the verdict and not held back by the
 /// operator (R14). Unknown is not down.
 pub(super) fn service(watch: &Watch, pool: &PoolSettings, datacenter: &DatacenterName) -> Service {
-    let (mut configured, mut up, mut unknown) = (0, 0, 0);
+    count(watch, pool, datacenter).service()
+}
+
+/// What [`service`] follows from.
+pub(super) fn count(watch: &Watch, pool: &PoolSettings, datacenter: &DatacenterName) -> SiteCount {
+    let mut count = SiteCount::default();
     for server in pool.servers.values().filter(|server| server.datacenter == *datacenter) {
-        configured += 1;
+        count.configured += 1;
         match watch.server(&server.name).map_or(Input::Unconfirmed, |health| health.standing().input) {
-            Input::Up | Input::SlowStart | Input::HeldDown | Input::Degraded => up += 1,
-            Input::Unconfirmed => unknown += 1,
+            Input::Up | Input::SlowStart | Input::HeldDown | Input::Degraded => count.up += 1,
+            Input::Unconfirmed => count.unknown += 1,
             Input::Maint | Input::Down | Input::LastKnownDown | Input::Drain | Input::Draining => {}
         }
     }
-    let needed = pool.failover.min_up.of(configured);
-    if up >= needed {
-        Service::Serves
-    } else if up + unknown >= needed {
-        Service::Unknown
-    } else {
-        Service::Fails
-    }
+    count.needed = pool.failover.min_up.of(count.configured);
+    count
 }
 
 /// Whether somebody has seen that a datacenter fails: a director that stands there, or whoever got an answer that says so.

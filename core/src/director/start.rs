@@ -7,16 +7,15 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Director;
-use super::pace::PACED_FOR;
+use super::decision::{Plan, Seek, is_reborn, kept_because};
 use crate::clock::{Now, Stamp};
 use crate::entry::{ConfirmedEntry, Life, SeatEntry};
 use crate::ids::{Generation, Key, ServerName};
 use crate::placement::{self, KeyHash, Placement, PlacementSet, ServerSlot};
 use crate::seating::{
-    ALTERNATES_MAX, Affinity, Alternates, AvoidRefusal, Refusal, RequestKey, Seat, Shortage, Shown, StartRequest,
+    ALTERNATES_MAX, Affinity, Alternates, AvoidRefusal, Refusal, RequestKey, Seat, Shown, StartRequest,
 };
 use crate::session::{Change, Mark, Merged, SeatKey, Seen, Shard, Sitting, admit};
-use crate::settings::{Overflow, Passive};
 use crate::view::{PoolLoads, PoolView, ServerView, View};
 
 /// A kept start renews the stamp at most this often (R1).
@@ -27,7 +26,7 @@ const RESERVE_TRIES: u32 = 8;
 const VIEW_TRIES: u32 = 16;
 
 /// How a start finds its session.
-enum By<'a> {
+pub(super) enum By<'a> {
     /// By its key, or by the agent whose id the key is.
     Key,
     /// By its key and nothing else.
@@ -36,8 +35,10 @@ enum By<'a> {
     Alias(&'a ConfirmedEntry),
 }
 
-enum Decided {
-    Answer(Result<Seat, Refusal>),
+/// What one way of finding the session led to.
+pub(super) enum Found<T> {
+    /// The answer.
+    Answer(T),
     /// This session is meant, or was and is gone.
     Alias(Box<ConfirmedEntry>),
 }
@@ -53,53 +54,64 @@ impl Director {
     /// # Errors
     /// [`Refusal`] says why nobody could be seated.
     pub fn start(&self, request: &StartRequest<'_>, now: Now) -> Result<Seat, Refusal> {
-        let of = match self.start_by(request, &By::Key, now) {
-            Decided::Answer(answer) => return answer,
-            Decided::Alias(session) => session,
+        // A session that is not to be looked for is none.
+        self.resolve(request, |request, by| self.start_by(request, by, now)).unwrap_or(Err(Refusal::SessionEnded))
+    }
+
+    /// Asks by the key; then, where the key is an agent's id, for the agent's session under the key that it has; and where that
+    /// is gone, by the key alone.
+    pub(super) fn resolve<T>(
+        &self,
+        request: &StartRequest<'_>,
+        ask: impl Fn(&StartRequest<'_>, &By<'_>) -> Found<T>,
+    ) -> Option<T> {
+        let of = match ask(request, &By::Key) {
+            Found::Answer(answer) => return Some(answer),
+            Found::Alias(session) => session,
         };
-        // The key is an agent's id: the agent's session is meant, under the key that it has.
         let aliased = StartRequest { key: RequestKey::Given(of.key.clone()), ..request.clone() };
-        if let Decided::Answer(answer) = self.start_by(&aliased, &By::Alias(&of), now) {
-            return answer;
+        if let Found::Answer(answer) = ask(&aliased, &By::Alias(&of)) {
+            return Some(answer);
         }
-        match self.start_by(request, &By::KeyAlone, now) {
-            Decided::Answer(answer) => answer,
-            // It was not to be looked for.
-            Decided::Alias(_) => Err(Refusal::SessionEnded),
+        match ask(request, &By::KeyAlone) {
+            Found::Answer(answer) => Some(answer),
+            Found::Alias(_) => None,
         }
     }
 
-    fn start_by(&self, request: &StartRequest<'_>, by: &By<'_>, now: Now) -> Decided {
+    fn start_by(&self, request: &StartRequest<'_>, by: &By<'_>, now: Now) -> Found<Result<Seat, Refusal>> {
         let mut tries = 0;
         loop {
             let view = self.view.load();
             tries += 1;
-            if let Some(decided) = self.start_in(&view, request, by, now, tries >= VIEW_TRIES) {
-                return decided;
+            if let Some(found) = self.start_in(&view, request, by, now, tries >= VIEW_TRIES) {
+                return found;
             }
         }
     }
 
     /// The start under one view; `None` when the view was replaced meanwhile.
-    fn start_in(&self, view: &View, request: &StartRequest<'_>, by: &By<'_>, now: Now, last: bool) -> Option<Decided> {
-        let Some(pool) = view.pool(request.pool) else { return Some(Decided::Answer(Err(Refusal::UnknownPool))) };
-        if let Some((name, _)) = request.labels.iter().find(|(name, _)| !pool.settings().labels.contains(name)) {
-            return Some(Decided::Answer(Err(Refusal::UnknownLabel(name.clone()))));
-        }
-        let key = request.key.key();
-        let shown = request.shown.as_ref().filter(|shown| shown.seat.pool == *request.pool && shown.seat.key == *key);
-        let session = pool.settings().allow_multiple.then(|| shown.map_or(request.session, |shown| shown.seat.session));
-        let seat_key = self.table.key(pool.ix(), key, session);
-        let mut shard = self.table.lock(&seat_key);
+    fn start_in(
+        &self,
+        view: &View,
+        request: &StartRequest<'_>,
+        by: &By<'_>,
+        now: Now,
+        last: bool,
+    ) -> Option<Found<Result<Seat, Refusal>>> {
+        let at = match At::new(self, view, request, now) {
+            Ok(at) => at,
+            Err(refusal) => return Some(Found::Answer(Err(refusal))),
+        };
+        let mut shard = self.table.lock(&at.seat_key);
         if view.number() != self.number.load(Ordering::SeqCst) && !last {
             return None;
         }
-        let at = At { director: self, view, pool, request, shown, seat_key, now };
         let known = at.known(&mut shard);
         if let Some(elsewhere) = at.alias(known.as_ref(), by) {
-            return Some(Decided::Alias(elsewhere));
+            return Some(Found::Alias(elsewhere));
         }
-        Some(Decided::Answer(at.decide(&mut shard, known)))
+        Some(Found::Answer(at.decide(&mut shard, known)))
     }
 
     /// R7: a valid cookie or token is merged as a seat, with its seat's stamp, before the decision. What is not admitted is
@@ -152,19 +164,31 @@ impl Director {
         let shown = shown.filter(|shown| shown.seat.key == *key);
         let session = if pool.settings().allow_multiple { Some(shown?.seat.session) } else { None };
         let seat_key = self.table.key(pool.ix(), key, session);
-        let known = self.table.lock(&seat_key).find(&seat_key).map(|record| record.entry_for(key.clone(), &self.names));
         let ttl = pool.settings().session_ttl;
-        let entry = match (known, shown.filter(|shown| admit(&shown.seat, now.time, ttl).is_ok())) {
-            (Some(known), Some(shown)) => crate::session::merge(known, shown.seat.clone()),
-            (Some(known), None) => known,
-            (None, shown) => shown?.seat.clone(),
-        };
+        let entry = self.as_shown(&seat_key, key, shown, ttl, now)?;
         if entry.life != Life::Live || admit(&entry, now.time, ttl).is_err() {
             return None;
         }
         let server = pool.server_named(&entry.server).filter(|server| server.standing.is_usable())?;
         let owner = shown.is_some_and(|shown| shown.owner && shown.seat.session == entry.session);
         Some(Seat { affinity: Affinity::Kept, reason: "seated", owner, server: server.target(), ttl, entry })
+    }
+
+    /// The key's record as a start would find it after merging what the caller shows (R7), without merging it.
+    pub(super) fn as_shown(
+        &self,
+        seat_key: &SeatKey<'_>,
+        key: &Key,
+        shown: Option<&Shown>,
+        ttl: Duration,
+        now: Now,
+    ) -> Option<SeatEntry> {
+        let known = self.table.lock(seat_key).find(seat_key).map(|record| record.entry_for(key.clone(), &self.names));
+        match (known, shown.filter(|shown| admit(&shown.seat, now.time, ttl).is_ok())) {
+            (Some(known), Some(shown)) => Some(crate::session::merge(known, shown.seat.clone())),
+            (Some(known), None) => Some(known),
+            (None, shown) => shown.map(|shown| shown.seat.clone()),
+        }
     }
 
     /// Other servers that could take this session, in failover order: at most 16, rotated per key, so that the sessions of one
@@ -199,19 +223,37 @@ fn failover_order(pool: &PoolView, key: KeyHash, without: Option<&ServerName>) -
     targets
 }
 
-/// One start under one view and one shard's lock.
+/// One start under one view: what is asked, and where its session is kept.
 pub(super) struct At<'a> {
     pub(super) director: &'a Director,
-    view: &'a View,
+    pub(super) view: &'a View,
     pub(super) pool: &'a PoolView,
     pub(super) request: &'a StartRequest<'a>,
     /// The caller's proof, already checked to be of this pool and key.
-    shown: Option<&'a Shown>,
-    seat_key: SeatKey<'a>,
-    now: Now,
+    pub(super) shown: Option<&'a Shown>,
+    pub(super) seat_key: SeatKey<'a>,
+    pub(super) now: Now,
 }
 
-impl At<'_> {
+impl<'a> At<'a> {
+    /// Checks what is asked against the pool, and finds the session's place.
+    pub(super) fn new(
+        director: &'a Director,
+        view: &'a View,
+        request: &'a StartRequest<'a>,
+        now: Now,
+    ) -> Result<Self, Refusal> {
+        let pool = view.pool(request.pool).ok_or(Refusal::UnknownPool)?;
+        if let Some((name, _)) = request.labels.iter().find(|(name, _)| !pool.settings().labels.contains(name)) {
+            return Err(Refusal::UnknownLabel(name.clone()));
+        }
+        let key = request.key.key();
+        let shown = request.shown.as_ref().filter(|shown| shown.seat.pool == *request.pool && shown.seat.key == *key);
+        let session = pool.settings().allow_multiple.then(|| shown.map_or(request.session, |shown| shown.seat.session));
+        let seat_key = director.table.key(pool.ix(), key, session);
+        Ok(Self { director, view, pool, request, shown, seat_key, now })
+    }
+
     /// The key's record, once what the caller shows is merged.
     fn known(&self, shard: &mut Shard) -> Option<Sitting> {
         if let Some(shown) = self.shown {
@@ -222,7 +264,7 @@ impl At<'_> {
 
     /// The session to look at instead: where the key has no live one and is an agent's id; the same again where that session is
     /// gone by now.
-    fn alias(&self, known: Option<&Sitting>, by: &By<'_>) -> Option<Box<ConfirmedEntry>> {
+    pub(super) fn alias(&self, known: Option<&Sitting>, by: &By<'_>) -> Option<Box<ConfirmedEntry>> {
         let live = known.filter(|sitting| sitting.life == Life::Live);
         match by {
             By::KeyAlone => None,
@@ -237,58 +279,26 @@ impl At<'_> {
         }
     }
 
+    /// Does what is to be done.
     fn decide(&self, shard: &mut Shard, known: Option<Sitting>) -> Result<Seat, Refusal> {
-        let live = known.filter(|sitting| sitting.life == Life::Live);
-        let Some(sitting) = live else {
-            // A cookie whose session has ended is treated as absent: its key begins nothing, the edge mints another one.
-            if matches!(self.request.key, RequestKey::Shown(_)) {
-                return Err(Refusal::SessionEnded);
-            }
-            return self.seat_anew(shard, known, None, "new");
-        };
-        match self.pool.server(sitting.server) {
-            Some(server) if server.standing.is_usable() => match self.avoids(server, &sitting)? {
-                false => match self.holder_instead(&sitting, server) {
-                    None => Ok(self.keep(shard, sitting, server)),
-                    Some(holder) => Ok(self.sit(shard, known, holder, "listed")),
-                },
-                // Nobody is stranded: where there is no other server, the one that is avoided is still there.
-                true => self
-                    .seat_anew(shard, known, Some(&server.settings.name), "avoid")
-                    .or_else(|_| Ok(self.keep(shard, sitting, server))),
-            },
-            Some(server) => self.seat_elsewhere(shard, sitting, server.standing.input.as_str()),
-            None => self.seat_elsewhere(shard, sitting, "removed"),
+        match self.plan(known)? {
+            Plan::Keep { sitting, server, .. } => Ok(self.keep(shard, sitting, server)),
+            Plan::Follow { holder } => Ok(self.sit(shard, known, holder, "listed")),
+            Plan::Seek(seek) => self.seek(shard, known, &seek),
         }
     }
 
-    /// Its server cannot have it any more: first to one that holds it already (R5), else by the ladder.
-    fn seat_elsewhere(&self, shard: &mut Shard, sitting: Sitting, reason: &'static str) -> Result<Seat, Refusal> {
-        match self.holder(&sitting, None) {
-            Some(holder) => Ok(self.sit(shard, Some(sitting), holder, "listed")),
-            None => self.seat_anew(shard, Some(sitting), None, reason),
-        }
-    }
-
-    fn avoids(&self, server: &ServerView, sitting: &Sitting) -> Result<bool, Refusal> {
-        if self.request.avoid != Some(&server.settings.name) {
-            return Ok(false);
-        }
-        if !self.owns(sitting) {
-            return Err(Refusal::AvoidRefused(AvoidRefusal::NotOwner));
-        }
+    fn seek(&self, shard: &mut Shard, known: Option<Sitting>, seek: &Seek<'a>) -> Result<Seat, Refusal> {
+        let Some((sitting, server)) = seek.else_keep else { return self.seat_anew(shard, known, seek) };
+        // The plan has looked, and only starts of this session count here: they hold the same shard.
         if !self.director.avoided.lock().admit(sitting.session.0, self.now.mono) {
             return Err(Refusal::AvoidRefused(AvoidRefusal::TooOften));
         }
-        Ok(true)
-    }
-
-    fn owns(&self, sitting: &Sitting) -> bool {
-        self.shown.is_some_and(|shown| shown.owner && shown.seat.session == sitting.session)
+        self.seat_anew(shard, known, seek).or_else(|_| Ok(self.keep(shard, sitting, server)))
     }
 
     fn keep(&self, shard: &mut Shard, mut sitting: Sitting, server: &ServerView) -> Seat {
-        let reborn = sitting.incarnation.contradicts(server.tag());
+        let reborn = is_reborn(&sitting, server);
         if reborn || self.now.time.since(sitting.stamp.time()) >= STAMP_RENEWED_EVERY {
             sitting.stamp = Stamp::next(self.now.time, Some(sitting.stamp));
             sitting.writer = self.director.writer;
@@ -301,21 +311,14 @@ impl At<'_> {
                 self.director.counts.apply(change);
             }
         }
-        let reason = if reborn { "reborn" } else { "usable" };
-        self.seat(&sitting, server, Affinity::Kept, reason, self.owns(&sitting))
+        self.seat(&sitting, server, Affinity::Kept, kept_because(reborn), self.owns(&sitting))
     }
 
     /// Places a session that has no server, or cannot have its own any more.
-    fn seat_anew(
-        &self,
-        shard: &mut Shard,
-        known: Option<Sitting>,
-        without: Option<&ServerName>,
-        reason: &'static str,
-    ) -> Result<Seat, Refusal> {
+    fn seat_anew(&self, shard: &mut Shard, known: Option<Sitting>, seek: &Seek<'a>) -> Result<Seat, Refusal> {
         self.pace()?;
-        let Reserved { server } = self.place(without)?;
-        Ok(self.settle(shard, known, server, reason))
+        let Reserved { server } = self.place(seek.without)?;
+        Ok(self.settle(shard, known, server, seek.reason))
     }
 
     /// Seats a session where it is held already: neither load nor drain refuses it, it is there.
@@ -357,49 +360,22 @@ impl At<'_> {
 
     /// After a failover the returning crowd is let in at a rate that the site's directors share. A kept session never waits.
     fn pace(&self) -> Result<(), Refusal> {
-        let (role, failover) = (self.pool.role(), &self.pool.settings().failover);
-        if role.held {
-            return Err(Refusal::Isolated);
-        }
-        let paced = role.left.is_some_and(|left| self.now.mono.since(left) < PACED_FOR);
-        if failover.relogin_rate == 0 || !paced {
-            return Ok(());
-        }
-        let rate = (failover.relogin_rate / role.directors.max(1)).max(1);
+        let Some(rate) = self.relogin_rate()? else { return Ok(()) };
         let mut paces = self.director.paces.lock();
         let pace = paces.entry(self.pool.settings().name.clone()).or_default();
         pace.admit(rate, self.now.mono).map_err(|retry_after| Refusal::Paced { retry_after })
     }
 
     /// Walks the ladder (R14) and takes a place.
-    fn place(&self, without: Option<&ServerName>) -> Result<Reserved<'_>, Refusal> {
-        let settings = self.pool.settings();
-        let active = &self.pool.role().active;
-        let here = &self.view.settings().datacenter;
-        let refuses = settings.failover.passive == Passive::Refuse && here != active;
-        if refuses && self.pool.can_seat_in(active) {
-            return Err(Refusal::Passive { active: active.clone() });
-        }
-        let eligible = |slot: ServerSlot| {
-            self.pool.at(slot).is_some_and(|server| {
-                Some(&server.settings.name) != without && server.offers(settings, self.request.labels)
-            })
-        };
+    fn place(&self, without: Option<&'a ServerName>) -> Result<Reserved<'a>, Refusal> {
+        let eligible = self.eligible(without);
         let key = KeyHash::of(self.request.key.key());
-        // One turn a start, whatever it has to try: turns that jump would visit the same server over and over.
-        let turn = self.pool.next_turn();
-        for site in self.pool.sites() {
-            for set in [&site.first, &site.last] {
-                if let Some(reserved) = self.reserve(set, key, turn, eligible) {
-                    return Ok(reserved);
-                }
-            }
-            let full = || [&site.first, &site.last].iter().any(|set| set.slots().any(eligible));
-            if site.datacenter == *active && settings.failover.overflow == Overflow::Refuse && full() {
-                break;
-            }
-        }
-        Err(Refusal::NoServer(self.shortage(without)))
+        let mut turn = None;
+        self.walk(without, |set| {
+            // One turn a start, whatever it has to try: turns that jump would visit the same server over and over.
+            let turn = *turn.get_or_insert_with(|| self.pool.next_turn());
+            self.reserve(set, key, turn, eligible)
+        })
     }
 
     /// Chooses within one rung and counts the choice at once, so that two threads cannot both take the last place.
@@ -409,7 +385,7 @@ impl At<'_> {
         key: KeyHash,
         turn: u64,
         eligible: impl Fn(ServerSlot) -> bool + Copy,
-    ) -> Option<Reserved<'_>> {
+    ) -> Option<Reserved<'a>> {
         let settings = self.pool.settings();
         let loads = PoolLoads::new(self.pool, self.now.time);
         for tries in 1.. {
@@ -427,25 +403,6 @@ impl At<'_> {
             }
         }
         None
-    }
-
-    fn shortage(&self, without: Option<&ServerName>) -> Shortage {
-        use crate::health::Input;
-        let mut shortage = Shortage::default();
-        for server in self.pool.servers() {
-            shortage.servers += 1;
-            let count = match server.standing.input {
-                Input::Maint => &mut shortage.maint,
-                Input::Down | Input::LastKnownDown => &mut shortage.down,
-                Input::Drain | Input::Draining => &mut shortage.drain,
-                _ if Some(&server.settings.name) == without => &mut shortage.avoided,
-                _ if !server.offers(self.pool.settings(), self.request.labels) => &mut shortage.labels,
-                _ if server.load.load(self.now.time) >= server.load.capacity() => &mut shortage.full,
-                _ => &mut shortage.elsewhere,
-            };
-            *count += 1;
-        }
-        shortage
     }
 
     fn seat(

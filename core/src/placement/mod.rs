@@ -17,11 +17,13 @@ mod logarithm;
 mod rank;
 mod set;
 mod turn;
+mod weigh;
 
 pub use bound::{Loads, Totals, bound};
 pub use draw::KeyHash;
 pub use rank::{Ranking, order};
 pub use set::{PlacementSet, SLOW_START_STEPS, Seatable, ServerSlot, stepped_weight};
+pub use weigh::{Weighed, weigh};
 
 use crate::settings::Policy;
 

@@ -31,6 +31,12 @@ impl Ranked {
         Self { server, weight, score: negative_ln(draw) }
     }
 
+    /// `-ln(u)` per configured weight, in millionths: the lower, the rather. For people to read, not to decide by.
+    pub(super) fn score_millionths(&self) -> u64 {
+        const MILLIONTHS: u128 = 1_000_000 * super::set::SLOW_START_STEPS as u128;
+        u64::try_from((self.score * MILLIONTHS / u128::from(self.weight.max(1))) >> 64).unwrap_or(u64::MAX)
+    }
+
     /// Whether the key prefers this one. A tie goes to the other, the heavier one, as classes come heaviest first.
     fn precedes(&self, other: &Self) -> bool {
         self.score * u128::from(other.weight) < other.score * u128::from(self.weight)
@@ -103,20 +109,35 @@ pub(super) fn least_loaded(
             continue;
         };
         let ranked = Ranked::new(server, class.weight, draw);
-        let better = best.as_ref().is_none_or(|(lowest, other)| {
-            let (own, others) =
-                (u64::from(load) * u64::from(other.weight), u64::from(*lowest) * u64::from(class.weight));
-            match own.cmp(&others) {
-                Ordering::Less => true,
-                Ordering::Equal => ranked.precedes(other),
-                Ordering::Greater => false,
-            }
-        });
-        if better {
+        if best.as_ref().is_none_or(|best| is_lighter(&(load, ranked), best)) {
             best = Some((load, ranked));
         }
     }
     best.map(|(_, ranked)| ranked)
+}
+
+/// Whether the first of two servers, each with its load, has less load for its weight; the key decides between equals.
+fn is_lighter(one: &(u32, Ranked), other: &(u32, Ranked)) -> bool {
+    let ((load, ranked), (others_load, other)) = (one, other);
+    let (own, others) =
+        (u64::from(*load) * u64::from(other.weight), u64::from(*others_load) * u64::from(ranked.weight));
+    match own.cmp(&others) {
+        Ordering::Less => true,
+        Ordering::Equal => ranked.precedes(other),
+        Ordering::Greater => false,
+    }
+}
+
+/// All servers, those with the lowest load for their weight first.
+pub(super) fn by_load(set: &PlacementSet, key: KeyHash, loads: &impl Loads) -> Vec<Ranked> {
+    let ranked = by_preference(set, key, usize::MAX, |_| true);
+    let mut loaded: Vec<_> = ranked.into_iter().map(|ranked| (loads.load(ranked.server), ranked)).collect();
+    loaded.sort_by(|one, other| match (is_lighter(one, other), is_lighter(other, one)) {
+        (true, _) => Ordering::Less,
+        (false, true) => Ordering::Greater,
+        (false, false) => Ordering::Equal,
+    });
+    loaded.into_iter().map(|(_, ranked)| ranked).collect()
 }
 
 /// The lowest load of one class, with the draw and the server that the key prefers at that load.
@@ -147,6 +168,16 @@ fn least_loaded_of(
 /// keys get other orders, so that a dead server's sessions spread.
 #[must_use]
 pub fn order(set: &PlacementSet, key: KeyHash, limit: usize, eligible: impl Fn(ServerSlot) -> bool) -> Ranking {
+    by_preference(set, key, limit, eligible).into_iter().map(|ranked| ranked.server).collect()
+}
+
+/// The same with what the order rests on.
+pub(super) fn by_preference(
+    set: &PlacementSet,
+    key: KeyHash,
+    limit: usize,
+    eligible: impl Fn(ServerSlot) -> bool,
+) -> SmallVec<[Ranked; ALTERNATES_MAX]> {
     let mut ranking: SmallVec<[Ranked; ALTERNATES_MAX]> = SmallVec::new();
     let mut top: SmallVec<[(u64, ServerSlot); ALTERNATES_MAX]> = SmallVec::new();
     for class in &set.classes {
@@ -165,7 +196,7 @@ pub fn order(set: &PlacementSet, key: KeyHash, limit: usize, eligible: impl Fn(S
             }
         }
     }
-    ranking.into_iter().map(|ranked| ranked.server).collect()
+    ranking
 }
 
 /// Puts one among the `limit` best, behind its equals; false when there are `limit` that it does not precede.

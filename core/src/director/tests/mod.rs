@@ -3,6 +3,7 @@
 mod affinity;
 mod beats;
 mod confirm;
+mod explain;
 mod house;
 mod ladder;
 mod laws;
