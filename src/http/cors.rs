@@ -1,14 +1,14 @@
 //! Which pages of other origins may call: the pool's `embed` list, compared exactly and without credentials.
 
 use actix_http::header::{
-    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, HeaderValue, ORIGIN, REFERER,
+    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, HeaderName, HeaderValue, ORIGIN, REFERER,
 };
 
 use crate::config::Origin;
 
 /// How long a browser may keep the answer to a preflight, in seconds: the longest that Chromium honours.
 pub const MAX_AGE: &str = "7200";
-/// Headers that a calling page may set.
+/// Headers that a calling page may set anywhere.
 pub const HEADERS: &str = "authorization, content-type, x-request-id";
 /// Headers that a calling page may read.
 pub const EXPOSED: &str = "retry-after, x-request-id";
@@ -74,21 +74,37 @@ fn origin_of(url: &str) -> Option<&str> {
     Some(&url[..end])
 }
 
-/// Whether a preflight asks for nothing but what a path with these `methods` and [`HEADERS`] allows.
+/// [`HEADERS`] and those that a pool reads: a page may send them, if only to be told in words that it can read what it did wrong.
 #[must_use]
-pub fn is_allowed_preflight(headers: &HeaderMap, methods: &str) -> bool {
+pub fn headers_with<'a>(read: impl IntoIterator<Item = &'a HeaderName>) -> HeaderValue {
+    let mut list = HEADERS.to_owned();
+    for name in read {
+        if !is_listed(&list, name.as_str()) {
+            list.push_str(", ");
+            list.push_str(name.as_str());
+        }
+    }
+    // Names of headers are plain ASCII.
+    HeaderValue::from_str(&list).unwrap_or(HeaderValue::from_static(HEADERS))
+}
+
+fn is_listed(list: &str, word: &str) -> bool {
+    list.split(',').any(|item| item.trim().eq_ignore_ascii_case(word))
+}
+
+/// Whether a preflight asks for nothing but what a path with these `methods` and these `allowed` headers allows.
+#[must_use]
+pub fn is_allowed_preflight(headers: &HeaderMap, methods: &str, allowed: &str) -> bool {
     let text = |name| headers.get(name).map_or(Some(""), |value| value.to_str().ok());
     let Some(method) = text(ACCESS_CONTROL_REQUEST_METHOD) else { return false };
     let Some(wanted) = text(ACCESS_CONTROL_REQUEST_HEADERS) else { return false };
-    let listed = |list: &str, word: &str| list.split(',').any(|item| item.trim().eq_ignore_ascii_case(word));
     methods.split(',').any(|item| item.trim() == method)
-        && wanted.split(',').map(str::trim).all(|name| name.is_empty() || listed(HEADERS, name))
+        && wanted.split(',').map(str::trim).all(|name| name.is_empty() || is_listed(allowed, name))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use actix_http::header::HeaderName;
 
     fn origins() -> AllowedOrigins {
         [Origin::parse("https://good.example").unwrap(), Origin::parse("https://crm.example:8443").unwrap()]
@@ -155,13 +171,18 @@ mod tests {
         let asks = |method: &str, wanted: &str| {
             headers(&[(ACCESS_CONTROL_REQUEST_METHOD, method), (ACCESS_CONTROL_REQUEST_HEADERS, wanted)])
         };
-        assert!(is_allowed_preflight(&asks("POST", "content-type"), "POST"));
-        assert!(is_allowed_preflight(&asks("DELETE", "Authorization, Content-Type"), "GET, DELETE"));
-        assert!(is_allowed_preflight(&headers(&[(ACCESS_CONTROL_REQUEST_METHOD, "GET")]), "GET"));
+        let is_allowed = |headers: &HeaderMap, methods: &str| is_allowed_preflight(headers, methods, HEADERS);
+        assert!(is_allowed(&asks("POST", "content-type"), "POST"));
+        assert!(is_allowed(&asks("DELETE", "Authorization, Content-Type"), "GET, DELETE"));
+        assert!(is_allowed(&headers(&[(ACCESS_CONTROL_REQUEST_METHOD, "GET")]), "GET"));
         for (method, wanted) in
             [("PUT", ""), ("post", ""), ("", ""), ("POST", "x-evil"), ("POST", "content-type, x-evil")]
         {
-            assert!(!is_allowed_preflight(&asks(method, wanted), "POST"), "{method} {wanted}");
+            assert!(!is_allowed(&asks(method, wanted), "POST"), "{method} {wanted}");
         }
+        let read = headers_with(&[HeaderName::from_static("x-agent-id"), HeaderName::from_static("content-type")]);
+        assert_eq!(read, "authorization, content-type, x-request-id, x-agent-id", "each once");
+        assert!(is_allowed_preflight(&asks("GET", "X-Agent-Id"), "GET", read.to_str().unwrap()));
+        assert!(!is_allowed_preflight(&asks("GET", "x-agent-id, x-evil"), "GET", read.to_str().unwrap()));
     }
 }

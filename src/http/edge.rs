@@ -21,7 +21,7 @@ use crate::clock::Clock;
 use crate::config::{Config, KeyLog, LabelSource, Limits, PathPrefix, Pool, StartLog};
 use crate::credentials::cookie::SameSite;
 use crate::credentials::{CookieFault, CookieName, Seals, Tickets};
-use crate::http::cors::AllowedOrigins;
+use crate::http::cors::{self, AllowedOrigins};
 use crate::http::handover::HandoverRule;
 use crate::http::key::{KeyRule, LabelRule};
 use crate::http::page;
@@ -161,6 +161,8 @@ pub struct PoolSite {
     pub ttl: Duration,
     /// Whose pages may call and embed.
     pub origins: AllowedOrigins,
+    /// Which headers an allowed page may send to the pool's addresses.
+    pub page_headers: HeaderValue,
     /// JSONP is on.
     pub jsonp: bool,
     /// Content-Security-Policy of pages about this pool.
@@ -205,9 +207,11 @@ impl PoolSite {
         let origins: AllowedOrigins = pool.embed.iter().collect();
         let labels: &BTreeMap<LabelName, LabelSource> = &pool.labels;
         let same_site = SameSite::of(pool.is_embedded());
+        let (key, labels) = (KeyRule::new(&pool.key), LabelRule::new(labels));
         Self {
-            key: KeyRule::new(&pool.key),
-            labels: LabelRule::new(labels),
+            page_headers: cors::headers_with(key.headers().chain(labels.headers())),
+            key,
+            labels,
             home: pool.home.to_string(),
             cookie: CookieName::of(name),
             same_site,

@@ -53,6 +53,11 @@ impl KeyRule {
         Self(sources.iter().filter_map(|source| Some((place(source)?, source.to_string()))).collect())
     }
 
+    /// The headers that are read.
+    pub fn headers(&self) -> impl Iterator<Item = &HeaderName> {
+        self.0.iter().filter_map(|(place, _)| header_of(place))
+    }
+
     /// Reads the key; `None` when nothing gives one. `shown` is the key of the caller's valid affinity cookie.
     ///
     /// # Errors
@@ -78,6 +83,13 @@ impl KeyRule {
     }
 }
 
+fn header_of(place: &Place) -> Option<&HeaderName> {
+    match place {
+        Place::Header(name) => Some(name),
+        Place::Query(_) | Place::Path(_) | Place::Cookie(_) | Place::Affinity => None,
+    }
+}
+
 /// Where a pool's labels stand.
 #[derive(Debug, Clone, Default)]
 pub struct LabelRule(Vec<(LabelName, Place)>);
@@ -91,6 +103,11 @@ impl LabelRule {
             LabelSource::Header(name) => header_place(name),
         };
         Self(sources.into_iter().filter_map(|(name, source)| Some((name.clone(), place(source)?))).collect())
+    }
+
+    /// The headers that are read.
+    pub fn headers(&self) -> impl Iterator<Item = &HeaderName> {
+        self.0.iter().filter_map(|(_, place)| header_of(place))
     }
 
     /// Reads the labels that are present.

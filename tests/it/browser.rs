@@ -1,5 +1,9 @@
 //! What people see: a real browser, real Tomcats, and pages of other applications that embed ours.
 
+mod embedding;
+mod house;
+mod origins;
+
 use serde_json::json;
 
 use crate::support::browser::Browser;

@@ -4,6 +4,7 @@ use actix_http::header::{CACHE_CONTROL, HeaderValue};
 use actix_http::{Method, StatusCode};
 
 use crate::http::ask::Ask;
+use crate::http::cors;
 use crate::http::problem::Problem;
 use crate::http::public::{Body, bounce, logout, reports, scripts, sessions, start};
 use crate::http::reply::{self, Reply};
@@ -81,7 +82,7 @@ pub(super) fn answer(ask: &Ask<'_>, path: &str, body: Body) -> Reply {
 
 fn called(ask: &Ask<'_>, resource: Resource<'_>, body: Body) -> Reply {
     let reply = match (&ask.head.method, resource) {
-        (&Method::OPTIONS, _) => Ok(start::options(ask, resource.methods())),
+        (&Method::OPTIONS, _) => Ok(start::options(ask, resource.methods(), &HeaderValue::from_static(cors::HEADERS))),
         (&Method::POST, Resource::Sessions) => body.and_then(|body| sessions::create(ask, &body)),
         (&Method::GET, Resource::Session(session)) => sessions::read(ask, session),
         (&Method::DELETE, Resource::Session(session)) => sessions::delete(ask, session),

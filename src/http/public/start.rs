@@ -49,7 +49,7 @@ fn is_asked_of_every_host(path: &str) -> bool {
 /// One visit: only a navigation takes a seat.
 fn visit(ask: &Ask<'_>, pool: &PoolSite) -> Result<Reply, Problem> {
     match ask.head.method {
-        Method::OPTIONS => return Ok(options(ask, METHODS)),
+        Method::OPTIONS => return Ok(options(ask, METHODS, &pool.page_headers)),
         Method::TRACE => return Err(Problem::Method { allow: METHODS }),
         _ if caller::cannot_be_redirected(ask.headers()) => return Err(cannot_be_redirected(ask)),
         Method::HEAD => return peek(ask, pool, Problem::NotFound),
@@ -107,15 +107,16 @@ pub(super) fn is_preflight(ask: &Ask<'_>) -> bool {
     ask.headers().contains_key(ORIGIN) && ask.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// `OPTIONS` of a path with these methods: what there is, and what a page of an allowed origin may send.
-pub(super) fn options(ask: &Ask<'_>, methods: &'static str) -> Reply {
+/// `OPTIONS` of a path with these methods: what there is, and what a page of an allowed origin may send, `sent` of headers.
+pub(super) fn options(ask: &Ask<'_>, methods: &'static str, sent: &HeaderValue) -> Reply {
     let mut reply = reply::empty(StatusCode::NO_CONTENT);
     let headers = reply.headers_mut();
     headers.insert(ALLOW, HeaderValue::from_static(methods));
     let allowed = matches!(ask.caller(), Caller::Allowed(_));
-    if allowed && is_preflight(ask) && is_allowed_preflight(ask.headers(), methods) {
+    let list = sent.to_str().unwrap_or_default();
+    if allowed && is_preflight(ask) && is_allowed_preflight(ask.headers(), methods, list) {
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
-        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(cors::HEADERS));
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, sent.clone());
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(cors::MAX_AGE));
     }
     reply

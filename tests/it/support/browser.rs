@@ -23,8 +23,22 @@ pub(crate) struct Browser {
     _profile: TempDir,
 }
 
+/// A tab.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tab(String);
+
 impl Browser {
+    /// As a person gets it.
     pub(crate) fn start() -> Self {
+        Self::start_with(&json!({}))
+    }
+
+    /// One that blocks third-party cookies, as Safari and Firefox do by default and Chromium by choice.
+    pub(crate) fn without_third_party_cookies() -> Self {
+        Self::start_with(&json!({"profile": {"cookie_controls_mode": 1, "block_third_party_cookies": true}}))
+    }
+
+    fn start_with(preferences: &Value) -> Self {
         let profile = tempfile::tempdir().unwrap();
         let mut command = Command::new("chromedriver");
         command.arg("--port=0").env("HOME", profile.path()).env("XDG_CONFIG_HOME", profile.path());
@@ -45,7 +59,8 @@ impl Browser {
             "browserName": "chrome",
             "acceptInsecureCerts": true,
             "timeouts": {"pageLoad": 60_000, "script": 60_000},
-            "goog:chromeOptions": {"args": arguments(&browser._profile)},
+            "goog:chromeOptions": {"args": arguments(&browser._profile), "prefs": preferences},
+            "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
         }}});
         let made =
             browser.call(Method::POST, "/session", &wanted).unwrap_or_else(|error| panic!("no browser: {error}"));
@@ -61,6 +76,63 @@ impl Browser {
     /// Presses reload.
     pub(crate) fn reload(&mut self) -> Result<(), String> {
         self.command(Method::POST, "/refresh", &json!({})).map(|_| ())
+    }
+
+    /// Presses the back button.
+    pub(crate) fn back(&mut self) {
+        self.command(Method::POST, "/back", &json!({})).unwrap();
+    }
+
+    /// Clicks the first element that matches.
+    #[track_caller]
+    pub(crate) fn click(&mut self, selector: &str) {
+        let element = self.element(selector);
+        let id = element.as_object().and_then(|object| object.values().next()).and_then(Value::as_str).unwrap();
+        self.command(Method::POST, &format!("/element/{id}/click"), &json!({})).unwrap();
+    }
+
+    /// The tab that is looked at.
+    pub(crate) fn tab(&mut self) -> Tab {
+        Tab(self.command(Method::GET, "/window", &Value::Null).unwrap().as_str().unwrap().to_owned())
+    }
+
+    /// Opens another tab and looks at it.
+    pub(crate) fn open_tab(&mut self) -> Tab {
+        let made = self.command(Method::POST, "/window/new", &json!({"type": "tab"})).unwrap();
+        let tab = Tab(made["handle"].as_str().unwrap().to_owned());
+        self.look_at(&tab);
+        tab
+    }
+
+    /// Looks at a tab from now on.
+    pub(crate) fn look_at(&mut self, tab: &Tab) {
+        self.command(Method::POST, "/window", &json!({"handle": tab.0})).unwrap();
+    }
+
+    /// Deletes all cookies of all sites, as a person who clears the browsing data.
+    pub(crate) fn forget_cookies(&mut self) {
+        let command = json!({"cmd": "Network.clearBrowserCookies", "params": {}});
+        self.command(Method::POST, "/goog/cdp/execute", &command).unwrap();
+    }
+
+    /// How many redirects documents have followed since the last call.
+    pub(crate) fn redirects(&mut self) -> usize {
+        let followed = |entry: &Value| {
+            let message: Value = serde_json::from_str(entry["message"].as_str().unwrap()).unwrap();
+            let (method, what) = (&message["message"]["method"], &message["message"]["params"]);
+            method == "Network.requestWillBeSent" && what["type"] == "Document" && what["redirectResponse"].is_object()
+        };
+        self.log("performance").iter().filter(|entry| followed(entry)).count()
+    }
+
+    /// What the console has said since the last call.
+    pub(crate) fn console(&mut self) -> Vec<String> {
+        self.log("browser").iter().map(|entry| entry["message"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
+    fn log(&mut self, kind: &str) -> Vec<Value> {
+        let entries = self.command(Method::POST, "/se/log", &json!({ "type": kind })).unwrap();
+        entries.as_array().unwrap().clone()
     }
 
     /// Closes the tab's page and opens an empty one.
@@ -80,10 +152,18 @@ impl Browser {
     }
 
     /// Looks into a frame from now on, until the next page.
+    #[track_caller]
     pub(crate) fn enter_frame(&mut self, selector: &str) {
-        let frame =
-            self.command(Method::POST, "/element", &json!({"using": "css selector", "value": selector})).unwrap();
+        let frame = self.element(selector);
         self.command(Method::POST, "/frame", &json!({ "id": frame })).unwrap();
+    }
+
+    /// Waits until there is such an element.
+    #[track_caller]
+    fn element(&mut self, selector: &str) -> Value {
+        wait::for_some(&format!("the page has {selector}"), || {
+            self.command(Method::POST, "/element", &json!({"using": "css selector", "value": selector})).ok()
+        })
     }
 
     /// Runs a script in the page.

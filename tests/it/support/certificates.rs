@@ -17,6 +17,12 @@ use tempfile::TempDir;
 /// The name under which agents know the directors.
 pub(crate) const FRONT: &str = "front.test";
 
+/// A site (registrable name) of its own, for tests where servers and directors are of one site and a page that embeds them is of another.
+pub(crate) const SITE: &str = "desk.test";
+
+/// The name of the directors in that site.
+pub(crate) const SITE_FRONT: &str = "agents.desk.test";
+
 /// The files in a folder that lives as long as this value.
 pub(crate) struct Certificates {
     set: DevCertificates,
@@ -33,10 +39,13 @@ impl Certificates {
     /// A new authority with the whole set: one certificate for the servers `ua1.test` to `ua20.test`.
     pub(crate) fn create() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let local = ["localhost", "127.0.0.1", FRONT].map(str::to_owned).to_vec();
+        let local = ["localhost", "127.0.0.1", FRONT, SITE_FRONT].map(str::to_owned).to_vec();
         // One by one, for no verifier takes `*.test`: a wildcard needs two labels to its right.
-        let server_names =
-            (1..=20).map(|number| format!("ua{number}.test")).chain(["embedding.test".to_owned()]).collect();
+        let server_names = (1..=20)
+            .map(|number| format!("ua{number}.test"))
+            .chain((1..=3).map(|number| format!("ua{number}.{SITE}")))
+            .chain(["embedding.test".to_owned()])
+            .collect();
         let names = DevNames {
             public: local.clone(),
             internal: local,
@@ -66,7 +75,7 @@ impl Certificates {
 
     /// Writes a new certificate of the same names over the public listener's.
     pub(crate) fn renew_public(&self) {
-        let names = ["localhost", "127.0.0.1", FRONT];
+        let names = ["localhost", "127.0.0.1", FRONT, SITE_FRONT];
         self.set.authority.issue(&names, Usage::Server).unwrap().write(&self.set.folder, "public").unwrap();
     }
 

@@ -7,6 +7,7 @@ pub(crate) mod agent_server;
 pub(crate) mod browser;
 pub(crate) mod certificates;
 pub(crate) mod client;
+pub(crate) mod desk;
 pub(crate) mod director;
 pub(crate) mod haproxy;
 pub(crate) mod kept;

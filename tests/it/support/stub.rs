@@ -1,7 +1,7 @@
 //! An agent server that does what a test says: over TLS, on a port that stays the same when it is stopped and started again.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,6 +11,74 @@ use std::time::Duration;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::certificates;
+
+/// A request, for pages that depend on it.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) method: String,
+    /// Path and query.
+    pub(crate) target: String,
+    /// Names in lower case.
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
+}
+
+impl Asked {
+    pub(crate) fn path(&self) -> &str {
+        self.target.split('?').next().unwrap_or("/")
+    }
+
+    pub(crate) fn query(&self) -> &str {
+        self.target.split_once('?').map_or("", |(_, query)| query)
+    }
+
+    /// The values of a parameter as they were sent.
+    pub(crate) fn parameters(&self, name: &str) -> Vec<&str> {
+        self.query().split('&').filter_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')).collect()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The values of all cookies of a name.
+    pub(crate) fn cookies(&self, name: &str) -> Vec<&str> {
+        let lines = self.headers.iter().filter(|(found, _)| found == "cookie");
+        let pairs = lines.flat_map(|(_, line)| line.split(';').map(str::trim));
+        pairs.filter_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')).collect()
+    }
+}
+
+/// What is answered to it.
+#[derive(Debug, Clone)]
+pub(crate) struct Told {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: String,
+}
+
+impl Told {
+    /// 200 with HTML that is not kept.
+    pub(crate) fn page(html: &str) -> Self {
+        let headers =
+            vec![("content-type", "text/html; charset=utf-8".to_owned()), ("cache-control", "no-store".to_owned())];
+        Self { status: 200, headers, body: html.to_owned() }
+    }
+
+    /// 303.
+    pub(crate) fn see_other(url: &str) -> Self {
+        let headers = vec![("location", url.to_owned()), ("cache-control", "no-store".to_owned())];
+        Self { status: 303, headers, body: String::new() }
+    }
+
+    pub(crate) fn with(mut self, name: &'static str, value: String) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+}
+
+/// Decides about everything but the health path; `None` leaves it to the pages.
+type Handler = Arc<dyn Fn(&Asked) -> Option<Told> + Send + Sync>;
 
 /// How long the accepting thread rests between two looks.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -53,6 +121,7 @@ struct Shared {
     behaviour: Mutex<Behaviour>,
     tls: Mutex<Arc<ServerConfig>>,
     pages: Mutex<BTreeMap<String, String>>,
+    handler: Mutex<Option<Handler>>,
     /// Requests by path without its query.
     seen: Mutex<Vec<String>>,
     looks: AtomicUsize,
@@ -78,6 +147,7 @@ impl StubServer {
             behaviour: Mutex::new(Behaviour::Good),
             tls: Mutex::new(tls),
             pages: Mutex::default(),
+            handler: Mutex::default(),
             seen: Mutex::default(),
             looks: AtomicUsize::new(0),
         });
@@ -111,6 +181,11 @@ impl StubServer {
     /// Serves this HTML at `path`.
     pub(crate) fn page(&self, path: &str, html: &str) {
         self.shared.pages.lock().unwrap().insert(path.to_owned(), html.to_owned());
+    }
+
+    /// Answers by this from now on.
+    pub(crate) fn answer_by(&self, handler: impl Fn(&Asked) -> Option<Told> + Send + Sync + 'static) {
+        *self.shared.handler.lock().unwrap() = Some(Arc::new(handler));
     }
 
     /// How often its health was asked for.
@@ -189,14 +264,24 @@ fn answer_all(
         if wire.read_line(&mut request)? == 0 {
             break;
         }
+        let mut headers = Vec::new();
         loop {
             let mut header = String::new();
             if wire.read_line(&mut header)? == 0 || header == "\r\n" {
                 break;
             }
+            if let Some((name, value)) = header.split_once(':') {
+                headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+            }
         }
-        let target = request.split(' ').nth(1).unwrap_or("/").to_owned();
-        let path = target.split('?').next().unwrap_or("/");
+        let mut words = request.split(' ').map(str::to_owned);
+        let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_else(|| "/".into()));
+        let mut asked = Asked { method, target: target.clone(), headers, body: String::new() };
+        let length = asked.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+        let mut body = vec![0; length];
+        wire.read_exact(&mut body)?;
+        asked.body = String::from_utf8_lossy(&body).into_owned();
+        let path = asked.path();
         let wire = wire.get_mut();
         if path == HEALTH {
             let look = shared.looks.fetch_add(1, Ordering::SeqCst);
@@ -205,7 +290,12 @@ fn answer_all(
                 break;
             }
         } else {
-            shared.seen.lock().unwrap().push(target.clone());
+            shared.seen.lock().unwrap().push(target);
+            let handler = shared.handler.lock().unwrap().clone();
+            if let Some(told) = handler.and_then(|handler| handler(&asked)) {
+                tell(wire, &told)?;
+                continue;
+            }
             let page = shared.pages.lock().unwrap().get(path).cloned();
             let page =
                 page.unwrap_or_else(|| format!("<!doctype html><title>desk</title><p id=server>{}</p>", shared.name));
@@ -272,5 +362,14 @@ fn until_stopped(
 
 fn answer(wire: &mut impl Write, status: &str, kind: &str, body: &str) -> std::io::Result<()> {
     write!(wire, "HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n{body}", body.len())?;
+    wire.flush()
+}
+
+fn tell(wire: &mut impl Write, told: &Told) -> std::io::Result<()> {
+    write!(wire, "HTTP/1.1 {} As Told\r\ncontent-length: {}\r\n", told.status, told.body.len())?;
+    for (name, value) in &told.headers {
+        write!(wire, "{name}: {value}\r\n")?;
+    }
+    write!(wire, "\r\n{}", told.body)?;
     wire.flush()
 }

@@ -128,6 +128,28 @@ fn what_cannot_be_redirected_is_told_so_readably() {
 }
 
 #[test]
+fn a_page_may_send_the_headers_that_the_pool_reads_and_is_told_what_it_did_wrong() {
+    let fixture = Fixture::start();
+    let ahead = |origin, wanted| {
+        let asked =
+            [("Origin", origin), ("Access-Control-Request-Method", "GET"), ("Access-Control-Request-Headers", wanted)];
+        fixture.ask("OPTIONS", "/x", &asked)
+    };
+    let good = ahead("https://crm.example", "x-agent-id");
+    assert_eq!(good.status, 204);
+    assert_eq!(
+        good.header("access-control-allow-headers"),
+        Some("authorization, content-type, x-request-id, x-agent-id")
+    );
+    assert_eq!(good.header("access-control-allow-origin"), Some("https://crm.example"));
+    for (origin, wanted) in [("https://crm.example", "x-other"), ("https://evil", "x-agent-id"), ("null", "x-agent-id")]
+    {
+        assert_eq!(ahead(origin, wanted).header("access-control-allow-headers"), None, "{origin} {wanted}");
+    }
+    assert_eq!(fixture.edge.director.sessions(), 0);
+}
+
+#[test]
 fn a_bad_key_or_label_is_named_and_seats_nobody() {
     let fixture = Fixture::start();
     for (target, attribute) in [
