@@ -14,6 +14,7 @@ pub mod health;
 pub mod held;
 pub mod ids;
 pub mod load;
+pub mod logout;
 pub mod placement;
 pub mod replication;
 pub mod role;

@@ -21,6 +21,8 @@ pub const DATA_BYTES_MAX: usize = 64 * 1024;
 pub const ENTRIES_MAX: usize = 1024;
 /// Most words (votes, roles, orders) of one message.
 pub const WORDS_MAX: usize = 256;
+/// Entries of an answer about one key at most: two seats, a state, a confirm.
+pub const TOLD_ENTRIES_MAX: usize = 4;
 /// Most directors that one message tells positions of.
 pub const POSITIONS_MAX: usize = 256;
 /// Buckets of a digest: 32 KiB on the wire, and one difference among a million records sends some 250 of them.
@@ -204,7 +206,7 @@ pub enum Message {
         pool: PoolName,
         /// The key.
         key: Key,
-        /// Its seat and state, if any.
+        /// Its seat and state, and who is logged in there, as far as they are known.
         entries: Vec<Entry>,
     },
 }

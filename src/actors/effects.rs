@@ -71,6 +71,15 @@ fn publish(event: &Event) {
         Event::RoleMoved { pool, from, to, epoch, cause } => {
             warn!(event = kind, %pool, %from, %to, epoch, reason = cause.as_str(), "active datacenter moved");
         }
+        Event::OrderSuperseded { pool, server, lost, director, holds } => {
+            let server = server.as_ref().map_or("", |server| server.as_str());
+            warn!(event = kind, %pool, server, lost, %director, holds, "two orders were given apart: the later one holds");
+        }
+        Event::MassLogout { pool, incident } => {
+            let (count, of, window_s) = (incident.count, incident.of, incident.window.as_secs());
+            let (threshold, panic) = (incident.threshold_percent, incident.panic);
+            warn!(event = kind, %pool, count, of, window_s, threshold, panic, "many sessions ended at once");
+        }
         Event::Suspect { pool, abstains: true, silent, of } => {
             warn!(event = kind, %pool, silent, of, "many servers fell silent at once: this director suspects itself and abstains");
         }

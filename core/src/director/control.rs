@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::counts::Counts;
 use super::hearsay::Hearsay;
+use super::orders::GaveWay;
 use super::picture;
 use super::{Director, orders};
 use crate::clock::{Mono, Now};
@@ -17,6 +18,7 @@ use crate::event::{Effect, Event};
 use crate::fault::{Fault, planted};
 use crate::health::{Change, Look, Outcome, Report, ServerChange, State, Turn, Verdict, Watch};
 use crate::ids::{PoolName, ServerName};
+use crate::logout::Logouts;
 use crate::role::{Role, Service};
 use crate::session::{Full, Names};
 use crate::settings::{DependencyEffect, Settings};
@@ -53,6 +55,10 @@ pub(super) struct Control {
     pub(super) weighed: Mono,
     /// What the other directors say.
     pub(super) hearsay: Hearsay,
+    /// Orders that gave way, to tell which of another director's are old and which were given at the same time.
+    pub(super) gave_way: GaveWay,
+    /// Ends of sessions, by pool.
+    pub(super) logouts: BTreeMap<PoolName, Logouts>,
 }
 
 /// Which register an entry is.
@@ -86,6 +92,8 @@ impl Control {
             effects_dropped: 0,
             weighed: now.mono,
             hearsay: Hearsay::default(),
+            gave_way: GaveWay::default(),
+            logouts: BTreeMap::new(),
         };
         control.view = Arc::new(picture::build(&control, names, counts, None)?);
         Ok(control)
@@ -135,8 +143,13 @@ impl Control {
             ServerChange::Vote(_) => self.hearsay.own_votes += 1,
             ServerChange::Verdict { from, to } => {
                 self.remember_verdict(&server, now);
-                if let Some(event) = verdict_event(pool, server, &from, &to) {
+                if let Some(event) = verdict_event(pool.clone(), server.clone(), &from, &to) {
+                    let fell = matches!(event, Event::ServerDown { .. });
                     self.publish(event);
+                    let seats = self.view.server(&server).map_or(0, |(_, server)| server.load.seats());
+                    if fell {
+                        self.ended(&pool, u64::from(seats), Some(&server), now);
+                    }
                 }
             }
             ServerChange::Incarnation { old, new } => {
@@ -252,6 +265,7 @@ impl Director {
         let control = &mut *control;
         control.settings = Arc::clone(&settings);
         control.roles.retain(|name, _| settings.pools.contains_key(name));
+        control.logouts.retain(|name, _| settings.pools.contains_key(name));
         for (name, pool) in &settings.pools {
             let Some(role) = control.roles.get_mut(name) else {
                 control.roles.insert(name.clone(), Role::new(&pool.datacenters, None, now.mono));
@@ -289,6 +303,7 @@ impl Director {
             let mut control = self.control.lock();
             let settings = Arc::clone(&control.settings);
             let changes = control.watch.handle_timeout(&settings, now);
+            control.pass_logouts(now);
             self.settle(&mut control, changes, now);
         }
         self.sweep(now);

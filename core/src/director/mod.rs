@@ -14,6 +14,7 @@
 //! no start that began before it can still act on the old picture.
 
 mod agent_state;
+mod asking;
 mod avoid;
 mod beats;
 mod confirm;
@@ -26,6 +27,7 @@ mod hearsay;
 mod listed;
 mod lists;
 mod memory;
+mod news;
 mod orders;
 mod outages;
 mod pace;
@@ -45,6 +47,7 @@ use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 
 pub use agent_state::{AgentState, Expected, StateRefusal, StateTag};
+pub use asking::Question;
 pub use beats::{Beat, BeatAnswer, BeatRefusal, DONE_MAX, ORDERS_MAX};
 pub use confirm::{Confirm, ConfirmRefusal, Confirmed};
 pub use decision::Obstacle;
@@ -64,6 +67,7 @@ use crate::replication::Peers;
 use crate::session::{Full, Names, Table, TableOptions, WriterIx};
 use crate::settings::Settings;
 use crate::view::View;
+use asking::Asked;
 use avoid::Avoided;
 use control::Control;
 use counts::Counts;
@@ -82,6 +86,7 @@ pub struct Director {
     /// The number of the view in `view`, for the check under a shard's lock.
     number: AtomicU64,
     avoided: Mutex<Avoided>,
+    asked: Mutex<Asked>,
     lists: Lists,
     aliases: RwLock<Aliases>,
     reports: Mutex<Reports>,
@@ -111,6 +116,7 @@ impl Director {
             number: AtomicU64::new(control.view.number()),
             view: ArcSwap::new(Arc::clone(&control.view)),
             avoided: Mutex::new(Avoided::default()),
+            asked: Mutex::default(),
             lists: Lists::default(),
             aliases: RwLock::new(Aliases::new(options.records_max)),
             reports: Mutex::default(),

@@ -1,5 +1,6 @@
 //! Operators' orders: registers that are taken once, remembered, and say before and after (R15).
 
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -8,8 +9,11 @@ use super::Director;
 use super::control::Register;
 use crate::clock::{Now, Stamp, Time};
 use crate::entry::{Entry, OperatorWord, RoleOrder, ServerOrder};
-use crate::ids::{DatacenterName, PoolName, ServerName};
+use crate::ids::{DatacenterName, DirectorName, PoolName, ServerName};
 use crate::settings::Settings;
+
+/// Orders that gave way and are remembered, of each register.
+const GAVE_WAY_MAX: usize = 8;
 
 /// An order that was taken, or was in force already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,22 +78,24 @@ impl Director {
         let same = old.map_or(word == OperatorWord::Ready, |old| {
             old.word == word && old.reason == reason && old.deadline == deadline && before == word
         });
-        if same {
-            return Ok(Ordered { before, after: word, changed: false });
-        }
+        // Also a repeated order is written: it is acknowledged, so it holds, also against an earlier one that another director
+        // took and this one has not heard of.
+        let old = old.map(|old| (old.stamp, old.writer.clone()));
+        let stamp = Stamp::next(now.time, old.as_ref().map(|(stamp, _)| *stamp));
+        control.gave_way.note(Register::Order(server.clone()), old);
         let order = ServerOrder {
             server: server.clone(),
             word,
             reason: reason.to_owned(),
             deadline,
-            stamp: Stamp::next(now.time, old.map(|old| old.stamp)),
+            stamp,
             writer: self.me.clone(),
         };
         let changes = control.watch.order(&order, &settings, now);
         control.unwritten.insert(Register::Order(server.clone()), Entry::ServerOrder(order));
         control.hearsay.orders += 1;
         self.settle(&mut control, changes, now);
-        Ok(Ordered { before, after: word, changed: true })
+        Ok(Ordered { before, after: word, changed: !same })
     }
 
     /// What that order would do; changes nothing.
@@ -141,17 +147,46 @@ impl Director {
         }
         let role = control.roles.get_mut(pool).ok_or(RoleRefusal::UnknownPool)?;
         let before = role.order().cloned();
-        if before == datacenter {
-            return Ok(Ordered { before: before.clone(), after: before, changed: false });
-        }
         role.set_order(datacenter.clone());
-        let stamp = Stamp::next(now.time, control.role_orders.get(pool).map(|old| old.stamp));
+        let old = control.role_orders.get(pool).map(|old| (old.stamp, old.writer.clone()));
+        let stamp = Stamp::next(now.time, old.as_ref().map(|(stamp, _)| *stamp));
+        control.gave_way.note(Register::RoleOrder(pool.clone()), old);
         let order = RoleOrder { pool: pool.clone(), datacenter: datacenter.clone(), stamp, writer: self.me.clone() };
         control.role_orders.insert(pool.clone(), order.clone());
         control.unwritten.insert(Register::RoleOrder(pool.clone()), Entry::RoleOrder(order));
         control.hearsay.orders += 1;
         self.settle(&mut control, Vec::new(), now);
-        Ok(Ordered { before, after: datacenter, changed: true })
+        let changed = before != datacenter;
+        Ok(Ordered { before, after: datacenter, changed })
+    }
+}
+
+/// Orders that gave way, to tell those of another director that are merely old from those that were given at the same time.
+#[derive(Debug, Default)]
+pub(super) struct GaveWay(BTreeMap<Register, VecDeque<(Stamp, DirectorName)>>);
+
+impl GaveWay {
+    /// This order was in force and a later one is now.
+    pub(super) fn note(&mut self, register: Register, order: Option<(Stamp, DirectorName)>) {
+        let Some(order) = order else { return };
+        let gone = self.0.entry(register).or_default();
+        if !gone.contains(&order) {
+            gone.truncate(GAVE_WAY_MAX - 1);
+            gone.push_front(order);
+        }
+    }
+
+    /// Whether an order that is older than the one in force was never in force here: whoever gave the one in force had not heard
+    /// of it. Says so once.
+    pub(super) fn is_concurrent(&mut self, register: Register, stamp: Stamp, writer: &DirectorName) -> bool {
+        let order = (stamp, writer.clone());
+        let gone = self.0.get(&register);
+        let known =
+            gone.is_some_and(|it| it.contains(&order) || (it.len() >= GAVE_WAY_MAX && it.iter().all(|at| *at > order)));
+        if !known {
+            self.note(register, Some(order));
+        }
+        !known
     }
 }
 

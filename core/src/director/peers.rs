@@ -9,8 +9,9 @@ use super::Director;
 use super::control::{Control, Register};
 use crate::clock::{Mono, Now};
 use crate::entry::{ConfirmedEntry, Entry, RoleOrder, SeatEntry, ServerOrder, StateEntry};
+use crate::event::Event;
 use crate::fault::{Fault, planted};
-use crate::ids::{DirectorName, Key, PoolName, SessionId};
+use crate::ids::{DatacenterName, DirectorName, PoolName};
 use crate::replication::{Page, PeerStatus, Peers, Store, Taken, Violation};
 use crate::session::{
     AGENT_STATE_BYTES_MAX, Change, Cursor, Mark, Merged, Reader, STAMP_AHEAD_MAX, StateMerged, admit,
@@ -159,6 +160,7 @@ impl Director {
     /// A link is gone. Votes that came over it grow old by themselves.
     pub fn handle_link_down(&self, peer: &DirectorName) {
         self.peers.lock().link_down(peer);
+        self.asked.lock().gone(peer);
     }
 
     /// Takes a message from a peer.
@@ -185,12 +187,13 @@ impl Director {
                 peers.say(peer, [Message::Told { pool, key, entries }]);
                 Ok(())
             }
-            Message::Told { ref entries, .. } => {
+            Message::Told { ref pool, ref key, ref entries } => {
                 self.peers.lock().check(peer, &message)?;
                 // It is merged as any record; whoever asked looks again.
                 for entry in entries {
                     let _ = shelf.merge(entry);
                 }
+                self.asked.lock().answered(peer, pool, key);
                 Ok(())
             }
             Message::Hello(_)
@@ -228,17 +231,6 @@ impl Director {
         self.peers.lock().next_deadline(peer, now.mono)
     }
 
-    /// Asks every linked peer for a key, for a cold director that does not know it: the answer is merged when it comes. Says
-    /// whether anybody was asked. The caller waits a moment, at most until the director is warm, and starts then.
-    pub fn ask_peers(&self, pool: &PoolName, key: &Key, session: Option<SessionId>) -> bool {
-        let mut peers = self.peers.lock();
-        let linked: Vec<DirectorName> = peers.linked().cloned().collect();
-        for peer in &linked {
-            peers.say(peer, [Message::Ask { pool: pool.clone(), key: key.clone(), session }]);
-        }
-        !linked.is_empty()
-    }
-
     /// Synchronised since the start with every director that it is linked to, or nobody to wait for, or 5 s have passed.
     #[must_use]
     pub fn is_warm(&self, now: Now) -> bool {
@@ -261,18 +253,6 @@ impl Director {
     #[must_use]
     pub fn take_clock_behind(&self) -> Option<Duration> {
         self.peers.lock().take_clock_behind()
-    }
-
-    /// What one peer said about a key that it was asked for.
-    fn told_of(&self, pool: &PoolName, key: &Key, session: Option<SessionId>, now: Now) -> Vec<Entry> {
-        let seat = self.find(pool, key, session, now).map(Entry::Seat);
-        let view = self.view.load();
-        let state = view.pool(pool).and_then(|pool| {
-            let key = self.table.key(pool.ix(), key, session.filter(|_| pool.settings().allow_multiple));
-            let shard = self.table.lock(&key);
-            shard.state(&key).map(|state| Entry::State(state.entry(&self.names)))
-        });
-        seat.into_iter().chain(state).collect()
     }
 
     fn shelf(&self, now: Now) -> Shelf<'_> {
@@ -368,9 +348,19 @@ impl Control {
                     return Err("order_limit");
                 }
                 let known = self.watch.server(&order.server).ok_or("order_server")?.operator();
-                if !known.is_none_or(|old| newer_server_order(&order, old)) {
+                let register = Register::Order(order.server.clone());
+                if let Some(known) = known.filter(|old| !newer_server_order(&order, old)) {
+                    let (known, same) = (known.word, known.word == order.word || known.stamp == order.stamp);
+                    if !same && self.gave_way.is_concurrent(register, order.stamp, &order.writer) {
+                        let pool = super::orders::pool_of(settings, &order.server).ok_or("order_server")?.clone();
+                        let (lost, holds) = (order.word.as_str().to_owned(), known.as_str().to_owned());
+                        let (server, director) = (Some(order.server), order.writer);
+                        self.publish(Event::OrderSuperseded { pool, server, lost, director, holds });
+                    }
                     return Ok(Vec::new());
                 }
+                let before = known.map(|old| (old.stamp, old.writer.clone()));
+                self.gave_way.note(register, before);
                 let changes = self.watch.order(&order, settings, now);
                 self.unwritten.insert(Register::Order(order.server.clone()), Entry::ServerOrder(order));
                 self.hearsay.orders += 1;
@@ -381,9 +371,21 @@ impl Control {
                     return Err("stamp_ahead");
                 }
                 let role = self.roles.get_mut(&order.pool).ok_or("order_pool")?;
-                if !self.role_orders.get(&order.pool).is_none_or(|old| newer_role_order(&order, old)) {
+                let known = self.role_orders.get(&order.pool);
+                let register = Register::RoleOrder(order.pool.clone());
+                if let Some(known) = known.filter(|old| !newer_role_order(&order, old)) {
+                    let same = known.datacenter == order.datacenter || known.stamp == order.stamp;
+                    let word = |site: &Option<DatacenterName>| {
+                        site.as_ref().map_or_else(|| "auto".to_owned(), |site| site.as_str().to_owned())
+                    };
+                    let (lost, holds) = (word(&order.datacenter), word(&known.datacenter));
+                    if !same && self.gave_way.is_concurrent(register, order.stamp, &order.writer) {
+                        let (pool, director) = (order.pool, order.writer);
+                        self.publish(Event::OrderSuperseded { pool, server: None, lost, director, holds });
+                    }
                     return Ok(Vec::new());
                 }
+                self.gave_way.note(register, known.map(|old| (old.stamp, old.writer.clone())));
                 role.set_order(order.datacenter.clone());
                 self.role_orders.insert(order.pool.clone(), order.clone());
                 self.unwritten.insert(Register::RoleOrder(order.pool.clone()), Entry::RoleOrder(order));

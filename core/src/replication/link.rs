@@ -9,7 +9,8 @@ use super::{DIGEST_EVERY, PING_EVERY, RELAY_AFTER, Store, Violation, WINDOW_BYTE
 use crate::clock::{Mono, Now, Time};
 use crate::ids::DirectorName;
 use crate::wire::{
-    BUCKETS, Change, DATA_BYTES_MAX, ENTRIES_MAX, Lane, Message, POSITIONS_MAX, Position, WORDS_MAX, weight,
+    BUCKETS, Change, DATA_BYTES_MAX, ENTRIES_MAX, Lane, Message, POSITIONS_MAX, Position, TOLD_ENTRIES_MAX, WORDS_MAX,
+    weight,
 };
 
 /// Messages of words that wait for one peer at most: all votes about 10,000 servers by 64 directors are fewer.
@@ -179,7 +180,7 @@ impl Link {
             Message::Orders(words) => words.len() <= WORDS_MAX,
             Message::Votes(words) => words.len() <= WORDS_MAX,
             Message::Roles(words) => words.len() <= WORDS_MAX,
-            Message::Told { entries, .. } => entries.len() <= 2,
+            Message::Told { entries, .. } => entries.len() <= TOLD_ENTRIES_MAX,
             Message::Digests { buckets, .. } => buckets.len() == BUCKETS,
             Message::Want { buckets } => buckets.len() == Buckets::BYTES,
             Message::Bulk { entries, .. } => entries.len() <= ENTRIES_MAX,

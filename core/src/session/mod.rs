@@ -10,6 +10,7 @@
 //! know which server is usable: orphans and restored seats follow from a seat and the view and are never stored (R3). Nobody
 //! holds two shards at once.
 
+mod happened;
 mod key_text;
 mod merge;
 mod names;

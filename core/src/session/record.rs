@@ -155,6 +155,10 @@ impl Record {
         self.text.as_str()
     }
 
+    pub(super) fn text(&self) -> &KeyText {
+        &self.text
+    }
+
     /// The entry with names, for the journal, a peer, or a reader who does not have the key at hand.
     #[must_use]
     pub fn entry(&self, names: &Names) -> SeatEntry {

@@ -2,11 +2,13 @@
 //!
 //! Every change goes through one place, `write`, which keeps index, list and dirty bit right together.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use hashbrown::HashTable;
 
 use super::Full;
+use super::happened::{self, Happened, Happenings};
 use super::merge::{Rank, rank};
 use super::names::{Names, PoolIx, ServerIx};
 use super::record::{Record, SeatKey, Seen, Sitting};
@@ -103,6 +105,7 @@ pub struct Shard {
     state_index: HashTable<u32>,
     sweep_at: u32,
     sweep_states_at: u32,
+    happenings: Happenings,
 }
 
 impl Shard {
@@ -117,6 +120,7 @@ impl Shard {
             state_index: HashTable::new(),
             sweep_at: 0,
             sweep_states_at: 0,
+            happenings: Happenings::default(),
         }
     }
 
@@ -219,6 +223,16 @@ impl Shard {
         self.records.dirty(reader) + self.states.dirty(reader) > 0
     }
 
+    /// From now on what happens is told, and at most so many wait; zero tells nothing.
+    pub fn tell(&mut self, most: usize) {
+        self.happenings.tell(most);
+    }
+
+    /// What happened since the last call, and how much of it is lost.
+    pub(super) fn take_happenings(&mut self) -> (VecDeque<Happened>, u64) {
+        self.happenings.take()
+    }
+
     /// Looks at the next `budget` slots of each kind and forgets what has expired (R18). `removed` gets each record that goes,
     /// for the counters by server.
     pub fn expire(
@@ -310,6 +324,7 @@ impl Shard {
         // Where the session is part of the key, the two cannot differ.
         sitting.session = key.session.unwrap_or(sitting.session);
         let after = sitting.live_at();
+        let mut known = None;
         let (number, before) = match self.slot(key) {
             Some(number) => {
                 let Some(record) = self.records.get(number) else { return Err(Full::Records) };
@@ -319,6 +334,7 @@ impl Shard {
                 if record.sitting == sitting {
                     return Ok(Change { before, after });
                 }
+                known = Some(record.sitting);
                 if before != after {
                     self.unlink(number);
                 }
@@ -333,6 +349,13 @@ impl Shard {
             self.link(number);
         }
         mark.readers().iter().for_each(|reader| self.records.mark(number, *reader));
+        // What the journal brings back happened long ago.
+        if mark != Mark::Clean
+            && self.happenings.wanted()
+            && let Some(record) = self.records.get(number)
+        {
+            self.happenings.note(record.text(), record.pool(), known, Some(record.sitting));
+        }
         Ok(Change { before, after })
     }
 
@@ -350,7 +373,9 @@ impl Shard {
         if let Ok(entry) = self.index.find_entry(hash, |other| *other == number) {
             entry.remove();
         }
-        self.records.remove(number)
+        let record = self.records.remove(number)?;
+        happened::forgotten(&mut self.happenings, &record);
+        Some(record)
     }
 
     fn forget_state(&mut self, number: u32) {

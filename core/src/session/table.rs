@@ -11,6 +11,7 @@ use super::shard::{Dirty, Shard, Swept};
 use super::slab::Reader;
 use crate::clock::Time;
 use crate::entry::{Entry, SeatEntry, StateEntry};
+use crate::event::SessionEvent;
 use crate::ids::{Key, SessionId};
 
 /// Records that a walk looks at before it lets go of a shard's lock: some ten microseconds.
@@ -155,6 +156,23 @@ impl Table {
                 }
             }
         }
+    }
+
+    /// From now on what happens to sessions is told, and at most so many changes wait in a shard; zero tells nothing.
+    pub fn tell(&self, most_per_shard: usize) {
+        self.shards.iter().for_each(|shard| shard.lock().tell(most_per_shard));
+    }
+
+    /// Tells what happened to sessions since the last call, in order for each key; says how many changes are lost because they
+    /// waited too long. `sink` runs under no lock.
+    pub fn drain_news(&self, names: &Names, sink: &mut dyn FnMut(SessionEvent)) -> u64 {
+        let mut lost = 0;
+        for shard in &self.shards {
+            let (happened, gone) = shard.lock().take_happenings();
+            lost += gone;
+            happened.iter().for_each(|it| it.tell(names, sink));
+        }
+        lost
     }
 
     /// One step of the sweeper: looks at the next `budget` slots of one shard. After [`Table::shards`] steps with

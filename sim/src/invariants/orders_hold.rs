@@ -31,11 +31,11 @@ impl Invariant for OrdersHold {
         self.skew = self.skew.max(crate::world::skew_of(world));
         match seen {
             Seen::Ordered { host, server, word } => {
-                // Repeating a word that holds is no order: its register stays as it was.
-                let close = self.last.get(server).is_some_and(|old| {
-                    old.vague || (old.host != *host && world.now < old.at + self.skew + 1000) || old.word == *word
-                });
-                let close = close && self.last.get(server).is_none_or(|old| old.host != *host || old.vague);
+                // Of two orders that clocks cannot tell apart either may hold; so it is with one that only its taker had.
+                let close = self
+                    .last
+                    .get(server)
+                    .is_some_and(|old| old.host != *host && (old.vague || world.now < old.at + self.skew + 1000));
                 self.last.insert(*server, Order { at: world.now, host: *host, word: *word, vague: close });
             }
             // An order that only the dead one knew dies with it, unless its journal has it.

@@ -8,6 +8,7 @@ mod house;
 mod ladder;
 mod laws;
 mod memory;
+mod news;
 mod outages;
 mod peers;
 mod reports;

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use super::house::{House, of};
 use super::rig::*;
-use crate::clock::{Stamp, Time};
-use crate::director::End;
+use crate::clock::{Now, Stamp, Time};
+
+use crate::director::{Director, End};
 use crate::entry::{EndReason, Entry, OperatorWord, ServerOrder};
+use crate::event::{Effect, Event};
 use crate::health::{Failure, FailureKind, Look, Outcome};
 use crate::replication::{Violation, WINDOW_BYTES, WINDOW_MESSAGES};
 use crate::seating::{Affinity, Refusal};
@@ -207,6 +209,35 @@ fn one_directors_broken_path_changes_no_verdict() {
 }
 
 #[test]
+fn a_word_that_seemed_to_hold_already_wins_over_an_earlier_one_elsewhere() {
+    let mut house = House::new(&ALL[..2], &settings(3, 2));
+    house.join_all();
+    house.pass(Duration::from_secs(1));
+    house.cut("east-1", "east-2");
+    house.at("east-1").order("ua1", OperatorWord::Maint);
+    house.pass(Duration::from_secs(1));
+    // East-2 has not heard of the order: to it this word is no change.
+    let rig = house.at("east-2");
+    let ordered = rig.director.handle_server_order(&name("ua1"), OperatorWord::Ready, "", None, rig.now).unwrap();
+    assert!(!ordered.changed);
+    house.join_all();
+    house.pass(Duration::from_secs(2));
+    for who in &ALL[..2] {
+        let rig = house.at(who);
+        let word = rig.director.server_health(&name("ua1")).unwrap().operator_word(rig.now.time);
+        assert_eq!(word, OperatorWord::Ready, "{who}");
+    }
+    let superseded = |who: &str| {
+        let director = &house.rigs[who].director;
+        std::iter::from_fn(|| director.next_effect())
+            .filter(|effect| matches!(effect, Effect::Publish(Event::OrderSuperseded { lost, .. }) if lost == "maint"))
+            .count()
+    };
+    assert_eq!(superseded("east-2"), 1, "two orders were given apart");
+    assert_eq!(superseded("east-1"), 0);
+}
+
+#[test]
 fn a_vote_that_goes_round_grows_old_all_the_same() {
     let mut house = House::new(&ALL, &settings(3, 2));
     house.join_all();
@@ -240,7 +271,8 @@ fn a_cold_director_asks_for_a_key_that_it_does_not_know() {
     house.rigs["east-1"].director.handle_message(&two, hello, now).unwrap();
     let rig = house.at("east-2");
     assert!(!rig.director.is_warm(now) && rig.director.seated(&pool(), Some(&name_key("k")), None, now).is_none());
-    assert!(rig.director.ask_peers(&pool(), &name_key("k"), None));
+    let question = rig.director.ask_peers(&pool(), &name_key("k"), None, now).unwrap();
+    assert!(!rig.director.is_answered(&question, now));
     while !matches!(house.log.last(), Some((_, _, Message::Told { .. }))) {
         for (from, to) in [("east-2", "east-1"), ("east-1", "east-2")] {
             let Some(message) = house.rigs[from].director.next_message(&name(to), now) else { continue };
@@ -248,7 +280,34 @@ fn a_cold_director_asks_for_a_key_that_it_does_not_know() {
             house.rigs[to].director.handle_message(&name(from), message, now).unwrap();
         }
     }
-    assert_eq!(house.at("east-2").start("k").unwrap().session(), seat.session());
+    let rig = house.at("east-2");
+    assert!(!rig.director.is_warm(now) && rig.director.is_answered(&question, now));
+    assert_eq!(rig.director.ask_peers(&pool(), &name_key("k"), None, now), None, "it is known now");
+    assert_eq!(rig.start("k").unwrap().session(), seat.session());
+}
+
+#[test]
+fn nobody_waits_for_a_peer_that_is_gone_or_for_longer_than_a_director_is_cold() {
+    let mut house = House::new(&ALL[..2], &settings(3, 2));
+    house.join_all();
+    let (one, two) = (name("east-1"), name("east-2"));
+    let now = house.at("east-1").now;
+    let asker = &house.rigs["east-1"].director;
+    let hello = |from: &Director, to| from.next_message(to, now).unwrap();
+    let greeting = hello(asker, &two);
+    let other = &house.rigs["east-2"].director;
+    other.handle_message(&one, greeting, now).unwrap();
+    asker.handle_message(&two, hello(other, &one), now).unwrap();
+    let ask = |key| asker.ask_peers(&pool(), &name_key(key), None, now).unwrap();
+    let (question, again) = (ask("k"), ask("k"));
+    assert_eq!(question, again);
+    let warm = Now { mono: now.mono + Duration::from_secs(5), ..now };
+    assert!(!asker.is_answered(&question, now) && asker.is_answered(&question, warm));
+    let question = ask("other");
+    assert!(!asker.is_answered(&question, now));
+    asker.handle_link_down(&two);
+    assert!(asker.is_answered(&question, now));
+    assert_eq!(asker.ask_peers(&pool(), &name_key("k"), None, now), None, "there is nobody to ask");
 }
 
 #[test]
