@@ -10,18 +10,19 @@ use url::Url;
 
 use super::agent_server::AgentServer;
 use super::application::{LOGIN, SERVED_BY};
-use crate::cli::http::{self, Peer, Question};
+use crate::cli::http::{self, Answer, Peer, Question};
 
 /// The addresses of the demo, as a browser finds them.
 #[derive(Clone)]
 pub(super) struct Addresses {
-    front: Peer,
+    /// What the front name leads to: every director.
+    fronts: Vec<Peer>,
     servers: BTreeMap<String, Peer>,
 }
 
 impl Addresses {
-    /// The director's public listener on this port, and the servers.
-    pub(super) fn new(front_port: u16, servers: &[AgentServer], tls: &Arc<ClientConfig>) -> Self {
+    /// The directors' public listeners, and the servers.
+    pub(super) fn new(fronts: &[Peer], servers: &[AgentServer], tls: &Arc<ClientConfig>) -> Self {
         let peer = |host: String, port: u16| Peer {
             // What *.localhost means is not known to every resolver; a browser knows it by itself, and so do we.
             dial: "127.0.0.1".to_owned(),
@@ -30,12 +31,7 @@ impl Addresses {
             tls: Some((host, Arc::clone(tls))),
         };
         let servers = servers.iter().map(|server| (server.origin(), peer(server.host(), server.address().port())));
-        Self { servers: servers.collect(), front: peer("localhost".to_owned(), front_port) }
-    }
-
-    /// The director's public listener.
-    pub(super) fn front(&self) -> &Peer {
-        &self.front
+        Self { servers: servers.collect(), fronts: fronts.to_vec() }
     }
 }
 
@@ -66,12 +62,14 @@ pub(super) struct Agent {
     /// Where it worked last.
     pub(super) server: Option<String>,
     cookie: Option<String>,
+    /// Which of the directors it asks first, the next time.
+    turn: usize,
 }
 
 impl Agent {
     /// An agent who was never here.
     pub(super) fn new(id: u32) -> Self {
-        Self { id: id.to_string(), server: None, cookie: None }
+        Self { id: id.to_string(), server: None, cookie: None, turn: id as usize }
     }
 
     /// The same person at another browser: no cookie.
@@ -79,18 +77,19 @@ impl Agent {
         self.cookie = None;
     }
 
-    /// Opens the front address and goes where it leads. Asks as an API client does (`Accept` names no HTML): a browser that
+    /// Opens the front address and goes where it leads. Each visit asks another director, as behind a DNS name with several
+    /// addresses; where nobody answers, the next one. Asks as an API client does (`Accept` names no HTML): a browser that
     /// returns four times in 20 s would be shown a page that asks what is wrong.
     ///
     /// # Errors
-    /// When the director does not answer, or with something that no browser could follow.
+    /// When no director answers, or one with something that no browser could follow.
     pub(super) async fn visit(&mut self, addresses: &Addresses) -> anyhow::Result<Visit> {
         let target = format!("/ua/?agent={}", self.id);
         let mut question = Question::get(target.clone());
         if let Some(cookie) = &self.cookie {
             question = question.with(COOKIE, cookie.clone());
         }
-        let answer = http::ask(&addresses.front, question).await.context("the director does not answer")?;
+        let answer = self.ask_any(addresses, &question).await?;
         if answer.status != 302 {
             return Ok(Visit::TurnedAway { status: answer.status });
         }
@@ -106,6 +105,19 @@ impl Agent {
             bail!("{target} became {kept} on the way");
         }
         self.work_at(server, kept).await
+    }
+
+    async fn ask_any(&mut self, addresses: &Addresses, question: &Question) -> anyhow::Result<Answer> {
+        let mut last = None;
+        for _ in &addresses.fronts {
+            let front = &addresses.fronts[self.turn % addresses.fronts.len()];
+            self.turn = self.turn.wrapping_add(1);
+            match http::ask(front, question.clone()).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.context("there is no director")?.context("found no director that answers"))
     }
 
     /// Loads the next page at its server, as one does at work: no director is asked. Whether the session is still there.

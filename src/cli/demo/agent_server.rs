@@ -3,7 +3,7 @@
 //! Knows nothing of directors.
 
 use std::convert::Infallible;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +19,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 use super::application::Application;
+use super::ports;
 use crate::tls::ReloadableServer;
 
 /// How long a handshake may take: somebody may only knock.
@@ -50,7 +51,9 @@ impl AgentServer {
         let mut tls = pair.config();
         // What answers here speaks no other.
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("no free port on loopback")?;
+        let listener = ports::hold().context("no free port on loopback")?;
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
         let server = Self {
             name: name.to_owned(),
             datacenter: datacenter.to_owned(),

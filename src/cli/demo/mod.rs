@@ -1,18 +1,20 @@
 //! `maitred demo`: the main job in one command, on this machine, with throw-away certificates.
 //!
 //! ```text
-//! agents ──https──> director (maitred run, a process of its own) ──302──> agents ──https──> agent servers (tasks of this process)
-//! operator ──client certificate──> its internal listener            probes ─────────────────────┘
+//! agents ──https──> any of four directors (maitred run, processes of their own) ──302──> agents ──https──> agent servers (tasks
+//! operator ──client certificate──> their internal listeners      probes ────────────────────┘               of this process)
 //! ```
-//! Each act checks what it claims ([`play`]); [`stage`] shows it. Servers know their datacenter already: a second one is a second
-//! name in [`DATACENTERS`], a second director, and acts of its own.
+//! Two datacenters with two directors and some agent servers each. Each act checks what it claims ([`play`], and [`loss`] where a
+//! whole datacenter is lost); [`stage`] shows it.
 
 mod agent;
 mod agent_server;
 mod application;
 mod director;
 mod folder;
+mod loss;
 mod play;
+mod ports;
 mod stage;
 mod world;
 
@@ -24,7 +26,7 @@ use stage::Stage;
 use world::World;
 
 /// The sites of the demo, the active one first.
-const DATACENTERS: [&str; 1] = ["east"];
+const DATACENTERS: [&str; 2] = ["east", "west"];
 
 /// `maitred demo`.
 #[derive(Debug, Args)]
@@ -35,10 +37,10 @@ pub(super) struct DemoArguments {
     /// How many agents arrive in the first act
     #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u16).range(10..=2000))]
     agents: u16,
-    /// How many agent servers there are
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(3..=16))]
+    /// How many agent servers each of the two datacenters has
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(3..=8))]
     servers: u16,
-    /// The port of the director's public listener; 8443 or a free one
+    /// The port of the first director's public listener; 8443 or a free one
     #[arg(long)]
     port: Option<u16>,
 }
@@ -61,14 +63,14 @@ pub(super) async fn run(arguments: &DemoArguments) -> anyhow::Result<Exit> {
 async fn show(arguments: &DemoArguments) -> anyhow::Result<Exit> {
     let mut stage = Stage::new();
     let (agents, servers) = (usize::from(arguments.agents), usize::from(arguments.servers));
-    stage.line(&format!(
-        "maitred demo: one director, {servers} agent servers, {agents} agents, everything on this machine"
-    ))?;
+    stage.line("maitred demo: two datacenters on this machine, with two directors each,")?;
+    stage.line(&format!("{servers} agent servers each, and {agents} agents"))?;
+    let began = std::time::Instant::now();
     let mut world = World::build(&DATACENTERS, servers, arguments.port).await?;
-    let files = world.folder.path().display().to_string();
-    stage.say(&format!("{servers} agent servers listen over TLS; certificates and configuration are in {files}"))?;
-    world.director.ready(world.addresses.front()).await?;
-    stage.say(&format!("the director is ready at https://localhost:{}", world.ports.public))?;
+    stage.say(&format!("certificates and configurations are in {}", world.folder.path().display()))?;
+    world.whole().await?;
+    let took = began.elapsed().as_secs_f64();
+    stage.say(&format!("{} directors are linked and see every server, after {took:.1} s", world.directors.len()))?;
 
     // Room for those who come in later acts, and for what a dead server leaves to the others.
     stage.show(&world.servers, (agents + 40) * 3 / (2 * servers));
@@ -88,9 +90,10 @@ async fn show(arguments: &DemoArguments) -> anyhow::Result<Exit> {
 
 /// What to try by hand while everything is up.
 fn invite(stage: &Stage, world: &World) -> anyhow::Result<()> {
-    let front = format!("https://localhost:{}", world.ports.public);
+    let Some(director) = world.directors.first() else { return Ok(()) };
+    let front = format!("https://localhost:{}", director.ports().public);
     let ca = world.folder.path().join("certs/ca.pem").display().to_string();
-    let config = world.director.config().display();
+    let config = director.config().display();
     stage.act("Everything stays up until Ctrl-C. Try:")?;
     for line in [
         format!("  curl -L --cacert {ca} '{front}/ua/?agent=1001'"),
@@ -98,15 +101,19 @@ fn invite(stage: &Stage, world: &World) -> anyhow::Result<()> {
             "  curl --cacert {ca} --json '{{\"pool\":\"{}\",\"key\":\"1001\"}}' {front}/maitred/v1/sessions",
             director::POOL
         ),
-        format!("  curl --cacert {ca} {front}/health/ready"),
-        format!("  curl http://localhost:{}/metrics", world.ports.metrics),
-        format!("  maitred server list -c {config}"),
-        format!("  tail -f {}", world.director.log().display()),
+        format!("  curl --cacert {ca} {front}/health/active"),
+        format!("  curl http://localhost:{}/metrics", director.ports().metrics),
+        format!("  maitred status -c {config}"),
+        format!("  maitred datacenter failover --to {} -c {config}", DATACENTERS[1]),
+        format!("  tail -f {}", director.log().display()),
         format!(
             "or open {front}/ua/?agent=1001 in a browser (it does not know the throw-away authority and will say so)"
         ),
     ] {
         stage.line(&line)?;
     }
-    Ok(())
+    let others = world.directors.iter().skip(1);
+    let others =
+        others.map(|other| format!("{} {}", other.name(), other.ports().public)).collect::<Vec<_>>().join(", ");
+    stage.line(&format!("the other directors' public ports: {others}"))
 }

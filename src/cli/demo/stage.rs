@@ -120,15 +120,15 @@ impl Bars {
     fn new(servers: &Arc<Vec<AgentServer>>, full: usize, coloured: bool) -> Self {
         let all = MultiProgress::with_draw_target(ProgressDrawTarget::stdout());
         let template = if coloured {
-            "  {prefix:<6} {bar:32.cyan/dim} {pos:>4} sessions  {msg}"
+            "  {prefix:<9} {bar:32.cyan/dim} {pos:>4} sessions  {msg}"
         } else {
-            "  {prefix:<6} {bar:32} {pos:>4} sessions  {msg}"
+            "  {prefix:<9} {bar:32} {pos:>4} sessions  {msg}"
         };
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         let style = style.progress_chars("█▌ ");
         let bar = |server: &AgentServer| {
             let bar = ProgressBar::new(u64::try_from(full.max(1)).unwrap_or(u64::MAX));
-            all.add(bar).with_style(style.clone()).with_prefix(server.name().to_owned())
+            all.add(bar).with_style(style.clone()).with_prefix(format!("{} {}", server.name(), server.datacenter()))
         };
         let bars: Vec<ProgressBar> = servers.iter().map(bar).collect();
         let (servers, moving) = (Arc::clone(servers), bars.clone());
