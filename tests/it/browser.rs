@@ -3,6 +3,7 @@
 mod embedding;
 mod house;
 mod origins;
+mod tickets;
 
 use serde_json::json;
 

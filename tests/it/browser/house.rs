@@ -10,16 +10,20 @@ pub(super) fn route() -> String {
     format!("route = [{{ host = \"{SITE_FRONT}\", path = \"/\" }}, {{ host = \"{FRONT}\", path = \"/\" }}]")
 }
 
-/// Three desks and a director that has seen them.
+/// Desks and a director that has seen them.
 pub(super) struct House {
     pub(super) desks: Vec<Desk>,
     pub(super) director: Director,
 }
 
 impl House {
-    /// `lines` are the pool's; `end` stands behind everything.
+    /// Three desks; `lines` are the pool's, `end` stands behind everything.
     pub(super) fn open(handover: Handover, lines: &str, end: &str) -> Self {
-        let desks: Vec<Desk> = ["ua1", "ua2", "ua3"].map(|name| Desk::start(name, handover)).into();
+        Self::of(&["ua1", "ua2", "ua3"], handover, lines, end)
+    }
+
+    pub(super) fn of(names: &[&str], handover: Handover, lines: &str, end: &str) -> Self {
+        let desks: Vec<Desk> = names.iter().map(|name| Desk::start(name, handover)).collect();
         let lines = format!("{}\n{}\n{lines}", route(), handover.line());
         let plan = Plan::new().with("pool", &lines).with("end", end);
         let director = desks.iter().fold(plan, |plan, desk| desk.join(plan)).start();
@@ -27,13 +31,20 @@ impl House {
         for desk in &house.desks {
             desk.set_front(&house.url(""));
         }
-        house.director.wait_for_usable(&["ua1", "ua2", "ua3"]);
+        house.director.wait_for_usable(names);
         house
     }
 
     /// The director under the site's name.
     pub(super) fn url(&self, path: &str) -> String {
         format!("https://{SITE_FRONT}:{}{path}", self.director.ports().public)
+    }
+
+    /// How a session is shown to operators: `ended` and other words; empty when there is none.
+    pub(super) fn state_of(&self, key: &str) -> String {
+        let url = self.director.internal_url(&format!("/v1/sessions/ua/{key}"));
+        let shown = self.director.operator().get(&url).json();
+        shown["state"].as_str().unwrap_or_default().to_owned()
     }
 
     pub(super) fn desk(&mut self, name: &str) -> &mut Desk {

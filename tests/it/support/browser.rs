@@ -115,6 +115,13 @@ impl Browser {
         self.command(Method::POST, "/goog/cdp/execute", &command).unwrap();
     }
 
+    /// Puts a cookie for a domain into the jar; the page that is shown must be of that domain.
+    pub(crate) fn set_cookie(&mut self, name: &str, value: &str, domain: &str) {
+        let cookie =
+            json!({"name": name, "value": value, "domain": domain, "path": "/", "secure": true, "httpOnly": true});
+        self.command(Method::POST, "/cookie", &json!({ "cookie": cookie })).unwrap();
+    }
+
     /// How many redirects documents have followed since the last call.
     pub(crate) fn redirects(&mut self) -> usize {
         let followed = |entry: &Value| {

@@ -91,6 +91,15 @@ enum Faulty {
     Worthless,
 }
 
+impl Faulty {
+    fn way_back(&self, front: &str) -> String {
+        match self {
+            Self::Expired(Some(back)) => back.clone(),
+            Self::Expired(None) | Self::Worthless => front.to_owned(),
+        }
+    }
+}
+
 impl Desk {
     pub(crate) fn start(name: &str, handover: Handover) -> Self {
         let memory = Arc::new(Memory {
@@ -180,38 +189,56 @@ impl Memory {
                 }
             });
         }
-        let tickets = match self.handover {
-            Handover::Cookie => asked.cookies(TICKET),
-            _ => asked.parameters(TICKET),
-        };
-        let taken_away = (self.handover == Handover::Cookie).then(|| {
-            format!("{TICKET}=; Domain={SITE}; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=None; Partitioned")
-        });
-        let told = match tickets.as_slice() {
+        if self.handover == Handover::Cookie {
+            return Some(self.by_cookie(asked, own, &clean, &front));
+        }
+        let told = match asked.parameters(TICKET).as_slice() {
             [] => match own {
                 Some(own) => return Some(self.page(&own, asked)),
                 None => Told::see_other(&front),
             },
-            [ticket] => match self.verify(ticket) {
-                Ok(statement) if self.refuses(&statement.key) => Told::see_other(&front),
-                Ok(statement) if self.taken.lock().unwrap().insert(statement.jti.clone()) => {
-                    let own = match own {
-                        Some(own) if self.is_bound_to(&own, &statement) => own,
-                        _ => self.bind(&statement),
-                    };
-                    Told::see_other(&clean).with("set-cookie", own_cookie(&own))
-                }
-                _ if own.is_some() => Told::see_other(&clean),
-                Err(Faulty::Expired(Some(back))) => Told::see_other(&back),
-                Ok(_) | Err(_) => Told::see_other(&front),
+            [ticket] => match self.take(ticket, own.as_deref()) {
+                Ok(own) => Told::see_other(&clean).with("set-cookie", own_cookie(&own)),
+                Err(_) if own.is_some() => Told::see_other(&clean),
+                Err(faulty) => Told::see_other(&faulty.way_back(&front)),
             },
-            _ if own.is_some() => Told::see_other(&clean),
             _ => Told::see_other(&front),
         };
-        let told = told.with("referrer-policy", "no-referrer".to_owned());
-        Some(match taken_away {
-            Some(cookie) => told.with("set-cookie", cookie),
-            None => told,
+        Some(told.with("referrer-policy", "no-referrer".to_owned()))
+    }
+
+    /// The address is clean already, so whoever is bound gets the page at once. Several tickets come where a browser keeps one for each
+    /// embedding site and one for none.
+    fn by_cookie(&self, asked: &Asked, own: Option<String>, clean: &str, front: &str) -> Told {
+        let mut way_back = front.to_owned();
+        for ticket in asked.cookies(TICKET) {
+            match self.take(ticket, own.as_deref()) {
+                Ok(own) => {
+                    let mut told = Told::see_other(clean).with("set-cookie", own_cookie(&own));
+                    for kind in ["SameSite=Lax", "SameSite=None; Partitioned"] {
+                        let cleared = format!("{TICKET}=; Domain={SITE}; Path=/; Max-Age=0; Secure; HttpOnly; {kind}");
+                        told = told.with("set-cookie", cleared);
+                    }
+                    return told;
+                }
+                Err(faulty) => way_back = faulty.way_back(front),
+            }
+        }
+        match own {
+            Some(own) => self.page(&own, asked),
+            None => Told::see_other(&way_back),
+        }
+    }
+
+    /// Binds what a good, new ticket states to a session of its own, or to the one that it is bound to already.
+    fn take(&self, ticket: &str, own: Option<&str>) -> Result<String, Faulty> {
+        let statement = self.verify(ticket)?;
+        if self.refuses(&statement.key) || !self.taken.lock().unwrap().insert(statement.jti.clone()) {
+            return Err(Faulty::Worthless);
+        }
+        Ok(match own {
+            Some(own) if self.is_bound_to(own, &statement) => own.to_owned(),
+            _ => self.bind(&statement),
         })
     }
 
