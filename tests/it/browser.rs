@@ -1,7 +1,9 @@
 //! What people see: a real browser, real Tomcats, and pages of other applications that embed ours.
 
+mod agents;
 mod embedding;
 mod house;
+mod leaving;
 mod origins;
 mod tickets;
 

@@ -40,11 +40,12 @@ impl House {
         format!("https://{SITE_FRONT}:{}{path}", self.director.ports().public)
     }
 
-    /// How a session is shown to operators: `ended` and other words; empty when there is none.
-    pub(super) fn state_of(&self, key: &str) -> String {
+    /// What operators are shown of a session: who ended it, else its state; empty when there is none.
+    pub(super) fn word_of(&self, key: &str) -> String {
         let url = self.director.internal_url(&format!("/v1/sessions/ua/{key}"));
         let shown = self.director.operator().get(&url).json();
-        shown["state"].as_str().unwrap_or_default().to_owned()
+        let word = shown["ended_by"].as_str().or(shown["state"].as_str());
+        word.unwrap_or_default().to_owned()
     }
 
     pub(super) fn desk(&mut self, name: &str) -> &mut Desk {
