@@ -2,8 +2,10 @@
 
 mod crowd;
 mod cut;
+mod loss;
 mod process;
 mod reload;
+mod restart;
 mod servers;
 mod state;
 mod thousand;

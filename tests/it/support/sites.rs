@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use hyper::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::agent_server::AgentServer;
 use super::director::{Director, Plan};
@@ -172,7 +172,8 @@ impl Sites {
         self.director(at).lines_with(&["event=\"datacenter_active\"", &format!("reason=\"{cause}\"")]).len()
     }
 
-    /// Waits until every director that was started is linked to every other one and in step, every server is up, and all agree.
+    /// Waits until every director that was started is linked to every other one and in step, has seen every server up itself, and
+    /// all agree.
     #[track_caller]
     pub(crate) fn wait_until_whole(&self) {
         let others = self.directors.len() - 1;
@@ -182,8 +183,10 @@ impl Sites {
                 let peers = peers["peers"].as_array().unwrap();
                 peers.iter().filter(|peer| peer["state"] == "linked" && peer["in_step"] == true).count()
             });
-            wait::for_equal(&format!("servers that are up at {name}"), &json!({"up": SERVERS.len()}), || {
-                director.operator().get(&director.internal_url("/v1/pools/ua")).json()["states"].clone()
+            wait::for_equal(&format!("servers that {name} has seen up"), &SERVERS.len(), || {
+                let servers = director.operator().get(&director.internal_url("/v1/servers")).json();
+                let good = |server: &&Value| server["last_look"]["good"] == true && server["verdict"]["state"] == "up";
+                servers["servers"].as_array().unwrap().iter().filter(good).count()
             });
         }
         wait::for_equal("active sites", &1, || {
@@ -227,6 +230,21 @@ impl Sites {
         }
     }
 
+    /// An operator's order at a director.
+    #[track_caller]
+    pub(crate) fn order(&self, at: &str, method: Method, path: &str, body: &Value) -> Value {
+        let director = self.director(at);
+        let json = [("content-type", "application/json")];
+        let answer = director.operator().send(method, &director.internal_url(path), &json, &body.to_string());
+        assert!((200..300).contains(&answer.status), "{path} at {at}: {answer:?}");
+        answer.json()
+    }
+
+    /// How often the role moved in the eyes of a director.
+    pub(crate) fn all_moves(&self, at: &str) -> Vec<String> {
+        self.director(at).lines_with(&["event=\"datacenter_active\""])
+    }
+
     /// What a director knows of a key, without creating anything.
     pub(crate) fn known(&self, at: &str, key: &str) -> Option<Told> {
         let director = self.director(at);
@@ -237,6 +255,19 @@ impl Sites {
             server: seat["server"].as_str()?.to_owned(),
             generation: seat["generation"].as_u64()?,
         })
+    }
+
+    /// The state of a session at a director; null when it knows none.
+    pub(crate) fn state(&self, at: &str, key: &str) -> Value {
+        let director = self.director(at);
+        let answer = director.operator().get(&director.internal_url(&format!("/v1/sessions/ua/{key}")));
+        if answer.status == 200 { answer.json()["state"].clone() } else { Value::Null }
+    }
+
+    /// No longer counts a session; what it was told last.
+    #[track_caller]
+    pub(crate) fn forget(&mut self, key: &str) -> Told {
+        self.told.remove(key).unwrap()
     }
 
     /// The sessions that were told so far.
