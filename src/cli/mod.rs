@@ -6,7 +6,7 @@
 //! ```text
 //! run ─────────> app            check, keys, hash, certs ──> files on this machine
 //! demo ──> maitred run + agent servers + agents
-//! status, server, sessions, datacenter, config ──> client ──> internal listener of a director
+//! status, explain, server, sessions, datacenter, config ──> client ──> internal listener of a director
 //! ```
 
 mod arguments;
@@ -16,6 +16,7 @@ mod client;
 mod datacenters;
 mod demo;
 mod exit;
+mod explain;
 mod health;
 mod http;
 mod keys;
@@ -52,6 +53,8 @@ enum Command {
     Demo(demo::DemoArguments),
     /// Show a director at a glance
     Status(status::StatusArguments),
+    /// Tell why a key gets the server that it gets, and which others were passed over
+    Explain(explain::ExplainArguments),
     /// List servers; drain one, take it out, put it back
     Server(servers::ServerArguments),
     /// Find sessions, move them, end them
@@ -104,6 +107,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Check(arguments) => on_this_thread(check::run(&arguments)),
         Command::Demo(arguments) => on_this_thread(demo::run(&arguments)),
         Command::Status(arguments) => on_this_thread(status::run(&arguments)),
+        Command::Explain(arguments) => on_this_thread(explain::run(&arguments)),
         Command::Server(arguments) => on_this_thread(servers::run(&arguments)),
         Command::Sessions(arguments) => on_this_thread(sessions::run(&arguments)),
         Command::Datacenter(arguments) => on_this_thread(datacenters::run(&arguments)),

@@ -239,7 +239,9 @@ fn failover(settings: &PoolSettings) -> Value {
     })
 }
 
-fn policy_word(policy: Policy) -> &'static str {
+/// The word of a placement policy.
+#[must_use]
+pub fn policy_word(policy: Policy) -> &'static str {
     match policy {
         Policy::Rendezvous => "rendezvous",
         Policy::LeastSessions => "least-sessions",

@@ -29,7 +29,7 @@ mod warnings;
 pub mod words;
 
 pub use check::{CheckReport, Findings, check};
-pub use describe::{Summary, redacted, summary};
+pub use describe::{Summary, policy_word, redacted, summary};
 pub use diagnostic::{Diagnostic, Place, printable};
 pub use difference::{Change, difference, difference_from};
 pub use files::{FileKind, FileUse};

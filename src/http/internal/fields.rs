@@ -93,6 +93,15 @@ impl<'q> Query<'q> {
         Some(self.0.swap_remove(at).1)
     }
 
+    /// The parameters `name[inner]`, as OpenAPI's `deepObject` writes an object.
+    pub(super) fn take_group(&mut self, name: &str) -> Vec<(String, Cow<'q, str>)> {
+        let inner = |text: &str| text.strip_prefix(name)?.strip_prefix('[')?.strip_suffix(']').map(str::to_owned);
+        let (group, rest) = std::mem::take(&mut self.0).into_iter().partition(|(found, _)| inner(found).is_some());
+        self.0 = rest;
+        let group: Vec<(Cow<'q, str>, Cow<'q, str>)> = group;
+        group.into_iter().filter_map(|(found, value)| Some((inner(&found)?, value))).collect()
+    }
+
     /// A parameter that is `true`, `false` or absent.
     pub(super) fn flag(&mut self, name: &'static str) -> Result<bool, Problem> {
         match self.take(name).as_deref() {

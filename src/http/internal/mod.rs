@@ -8,6 +8,7 @@
 
 mod access;
 mod audit;
+mod explain;
 mod fields;
 mod guesses;
 mod listener;
@@ -226,6 +227,7 @@ async fn act(call: &Call<'_>, action: Action) -> Result<Reply, Problem> {
         Action::Reload => orders::reload(call).await,
         Action::Sessions => sessions::list(call).await,
         Action::Session => sessions::read(call),
+        Action::Explain => explain::explain(call),
         Action::EndSession => orders::end_session(call),
         Action::MoveSession => orders::move_session(call),
         Action::VerifyTicket => tickets::verify(call),

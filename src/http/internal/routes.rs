@@ -39,6 +39,7 @@ pub(super) enum Action {
     Reload,
     Sessions,
     Session,
+    Explain,
     EndSession,
     MoveSession,
     VerifyTicket,
@@ -100,6 +101,7 @@ pub const ROUTES: &[Route] = &[
     route("POST", "/v1/config/reload", Action::Reload, May::Order),
     route("GET", "/v1/sessions", Action::Sessions, May::Read),
     route("GET", "/v1/sessions/{pool}/{key}", Action::Session, May::Read),
+    route("GET", "/v1/explain", Action::Explain, May::Read),
     route("POST", "/v1/sessions/{pool}/{key}/end", Action::EndSession, May::Order),
     route("PUT", "/v1/sessions/{pool}/{key}/server", Action::MoveSession, May::Order),
     route("POST", "/v1/tickets/verify", Action::VerifyTicket, May::Serve),
@@ -193,7 +195,7 @@ mod tests {
             "/v1/sessions/ua/k/confirm",
             "/v1/sessions/ua/k/state",
             "/v1/events",
-            "/v1/explain",
+            "/v1/explained",
         ] {
             assert_eq!(action(Method::GET, path), Err(404), "{path}");
         }

@@ -63,12 +63,19 @@ fn described(call: &Call<'_>, pool: &PoolView, server: &ServerView) -> Value {
     });
     let health = call.internal.edge.director.server_health(&settings.name);
     if let (Some(value), Some(health)) = (value.as_object_mut(), health) {
-        add_health(value, &health, call, pool, now);
+        add_inputs(value, &health, call, pool, now);
     }
     value
 }
 
-fn add_health(value: &mut Map<String, Value>, health: &ServerHealth, call: &Call<'_>, pool: &PoolView, now: Now) {
+/// Every input of a server's state, with its age.
+pub(super) fn add_inputs(
+    value: &mut Map<String, Value>,
+    health: &ServerHealth,
+    call: &Call<'_>,
+    pool: &PoolView,
+    now: Now,
+) {
     let at = |moment| written(on_clock(moment, now));
     let said = health.said();
     let depends: Map<String, Value> = pool

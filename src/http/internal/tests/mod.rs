@@ -1,6 +1,7 @@
 //! The internal listener as it really stands, over TLS, with real certificates and tokens and a real director.
 
 mod doors;
+mod explain;
 mod fixture;
 mod orders;
 mod reads;
