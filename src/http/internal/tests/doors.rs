@@ -3,57 +3,9 @@
 use std::sync::Arc;
 
 use super::fixture::{As, Fixture, OPERATOR, write_tokens};
-use crate::config::Role;
 use crate::http::internal::{Access, May, ROUTES};
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
-
-/// A real path of a route.
-fn path_of(template: &str) -> String {
-    template.replace("{name}", "ua1").replace("{pool}", "ua").replace("{key}", "1001")
-}
-
-#[test]
-fn the_role_decides_what_each_route_answers() {
-    let house = Fixture::start();
-    let callers = [
-        (As::Nobody, None),
-        (As::Token("a-guess"), None),
-        (OPERATOR, Some(Role::parse("operator").unwrap())),
-        (As::Token("token-of-view"), Some(Role::Viewer)),
-        (As::Token("token-of-prom"), Some(Role::Metrics)),
-        (As::Token("token-of-ua1"), Role::parse("server:ua1")),
-        (As::Certificate("operator"), Some(Role::Operator)),
-        (As::Certificate("viewer"), Some(Role::Viewer)),
-        (As::Certificate("ua1"), Role::parse("server:ua1")),
-    ];
-    for route in ROUTES {
-        for (who, role) in &callers {
-            if *who == As::Token("a-guess") && route.path != "/v1/status" {
-                continue; // The brake on guesses has a test of its own.
-            }
-            let path = path_of(route.path);
-            let answer = house.ask(*who, route.method, &path, &[JSON], "{}");
-            let seen = format!("{who:?} {} {path}: {answer:?}", route.method);
-            match role {
-                None => {
-                    assert_eq!(answer.problem(), (401, 1005), "{seen}");
-                    assert_eq!(answer.header("www-authenticate"), Some("Bearer"), "{seen}");
-                }
-                Some(role) if !route.may.allows(role, Some("ua1")) => {
-                    assert_eq!(answer.problem(), (403, 1006), "{seen}")
-                }
-                // Orders with an empty body are malformed or about an unknown session; a reload of nothing is a success.
-                Some(_) => assert!(!matches!(answer.status, 401 | 403 | 405 | 500), "{seen}"),
-            }
-            assert!(
-                answer.header("x-request-id").is_some() && answer.header("cache-control") == Some("no-store"),
-                "{seen}"
-            );
-            assert_eq!(answer.header("access-control-allow-origin"), None, "{seen}");
-        }
-    }
-}
 
 #[test]
 fn what_does_not_exist_is_told_only_to_those_who_were_let_in() {

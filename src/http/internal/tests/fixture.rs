@@ -32,11 +32,12 @@ use crate::tls::{Identity, ReloadableServer, client_config, load_roots};
 use crate::vitals::Vitals;
 
 /// Tokens by role.
-pub(super) const TOKENS: [(&str, &str); 4] = [
+pub(super) const TOKENS: [(&str, &str); 5] = [
     ("operator", "token-of-ops"),
     ("viewer", "token-of-view"),
     ("metrics", "token-of-prom"),
     ("server:ua1", "token-of-ua1"),
+    ("server:ua2", "token-of-ua2"),
 ];
 
 /// How a client proves who it is.
@@ -85,6 +86,8 @@ impl Fixture {
             identity("operator", "role = \"operator\""),
             identity("viewer", "role = \"viewer\""),
             identity("ua1", "role = \"server\"\nserver = \"ua1\""),
+            identity("ua2", "role = \"server\"\nserver = \"ua2\""),
+            identity("metrics", "role = \"metrics\""),
         ];
         Self::with(&identities.concat())
     }
@@ -94,7 +97,7 @@ impl Fixture {
         let folder = tempfile::tempdir().unwrap();
         let names = DevNames { operator: "operator.maitred.internal".to_owned(), ..DevNames::default() };
         let certificates = DevCertificates::create(&folder.path().join("certs"), &names).unwrap();
-        for stem in ["viewer", "ua1", "stranger"] {
+        for stem in ["viewer", "ua1", "ua2", "metrics", "stranger"] {
             let name = format!("{stem}.maitred.internal");
             certificates.authority.issue(&[name], Usage::Client).unwrap().write(&certificates.folder, stem).unwrap();
         }
@@ -220,7 +223,7 @@ pub(super) fn write_tokens(path: &Path, tokens: &[(&str, &str)]) {
     let line = |(role, token): &(&str, &str)| {
         let hash = ring::digest::digest(&ring::digest::SHA256, token.as_bytes());
         let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("{} {role} {hash}\n", role.split(':').next().unwrap())
+        format!("{} {role} {hash}\n", role.replace(':', "-"))
     };
     write_secret(path, &tokens.iter().map(line).collect::<String>()).unwrap();
 }

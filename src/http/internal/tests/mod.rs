@@ -3,6 +3,7 @@
 mod doors;
 mod explain;
 mod fixture;
+mod matrix;
 mod orders;
 mod reads;
 mod tickets;
