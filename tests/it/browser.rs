@@ -4,6 +4,7 @@ mod agents;
 mod embedding;
 mod house;
 mod leaving;
+mod networks;
 mod origins;
 mod tickets;
 

@@ -30,15 +30,22 @@ pub(crate) struct Tab(String);
 impl Browser {
     /// As a person gets it.
     pub(crate) fn start() -> Self {
-        Self::start_with(&json!({}))
+        Self::start_with(&json!({}), &[])
     }
 
     /// One that blocks third-party cookies, as Safari and Firefox do by default and Chromium by choice.
     pub(crate) fn without_third_party_cookies() -> Self {
-        Self::start_with(&json!({"profile": {"cookie_controls_mode": 1, "block_third_party_cookies": true}}))
+        let block = json!({"cookie_controls_mode": 1, "block_third_party_cookies": true});
+        Self::start_with(&json!({ "profile": block }), &[])
     }
 
-    fn start_with(preferences: &Value) -> Self {
+    /// One that takes these ports of loopback for addresses of these spaces: `public`, `local`.
+    pub(crate) fn with_address_spaces(ports: &[(u16, &str)]) -> Self {
+        let rules: Vec<String> = ports.iter().map(|(port, space)| format!("127.0.0.1:{port}={space}")).collect();
+        Self::start_with(&json!({}), &[format!("--ip-address-space-overrides={}", rules.join(","))])
+    }
+
+    fn start_with(preferences: &Value, more: &[String]) -> Self {
         let profile = tempfile::tempdir().unwrap();
         let mut command = Command::new("chromedriver");
         command.arg("--port=0").env("HOME", profile.path()).env("XDG_CONFIG_HOME", profile.path());
@@ -59,7 +66,7 @@ impl Browser {
             "browserName": "chrome",
             "acceptInsecureCerts": true,
             "timeouts": {"pageLoad": 60_000, "script": 60_000},
-            "goog:chromeOptions": {"args": arguments(&browser._profile), "prefs": preferences},
+            "goog:chromeOptions": {"args": arguments(&browser._profile, more), "prefs": preferences},
             "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
         }}});
         let made =
@@ -107,6 +114,12 @@ impl Browser {
     /// Looks at a tab from now on.
     pub(crate) fn look_at(&mut self, tab: &Tab) {
         self.command(Method::POST, "/window", &json!({"handle": tab.0})).unwrap();
+    }
+
+    /// Answers the browser's question to the person, for the site that is shown: `granted`, `denied`, `prompt`.
+    pub(crate) fn answer_permission(&mut self, name: &str, state: &str) {
+        let answer = json!({"descriptor": {"name": name}, "state": state});
+        self.command(Method::POST, "/permissions", &answer).unwrap();
     }
 
     /// Deletes all cookies of all sites, as a person who clears the browsing data.
@@ -216,7 +229,7 @@ impl Drop for Browser {
     }
 }
 
-fn arguments(profile: &TempDir) -> Vec<String> {
+fn arguments(profile: &TempDir, more: &[String]) -> Vec<String> {
     let mut arguments: Vec<String> = [
         "--headless=new",
         // As root, and where user namespaces are closed, the sandbox cannot start.
@@ -235,6 +248,7 @@ fn arguments(profile: &TempDir) -> Vec<String> {
     ]
     .map(str::to_owned)
     .to_vec();
+    arguments.extend_from_slice(more);
     arguments.push(format!("--user-data-dir={}", profile.path().join("profile").display()));
     arguments
 }

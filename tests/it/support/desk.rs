@@ -122,6 +122,10 @@ impl Desk {
         self.stub.name()
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.stub.port()
+    }
+
     /// Its origin as browsers see it.
     pub(crate) fn origin(&self) -> String {
         format!("https://{}.{SITE}:{}", self.stub.name(), self.stub.port())
