@@ -2,7 +2,9 @@
 
 mod crowd;
 mod cut;
+mod line;
 mod loss;
+mod mixed;
 mod process;
 mod reload;
 mod restart;

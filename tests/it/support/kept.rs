@@ -1,6 +1,7 @@
 //! Many callers at once: each keeps one TLS connection and asks on it again and again.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -29,7 +30,12 @@ pub(crate) struct Kept {
 impl Kept {
     /// Opens it.
     pub(crate) async fn open(port: u16, trust: &Arc<ClientConfig>) -> Result<Self, String> {
-        let stream = TcpStream::connect(("127.0.0.1", port)).await.map_err(|error| format!("connect: {error}"))?;
+        Self::open_at(Ipv4Addr::LOCALHOST.into(), port, trust).await
+    }
+
+    /// The same at another address.
+    pub(crate) async fn open_at(address: IpAddr, port: u16, trust: &Arc<ClientConfig>) -> Result<Self, String> {
+        let stream = TcpStream::connect((address, port)).await.map_err(|error| format!("connect: {error}"))?;
         stream.set_nodelay(true).map_err(|error| error.to_string())?;
         let name = ServerName::try_from(FRONT).unwrap();
         let stream = TlsConnector::from(Arc::clone(trust)).connect(name, stream).await;
@@ -84,7 +90,7 @@ impl Line {
     pub(crate) fn open(director: &Director) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let trust = director.certificates().client_config(None);
-        let kept = runtime.block_on(Kept::open(director.ports().public, &trust)).unwrap();
+        let kept = runtime.block_on(Kept::open_at(director.address(), director.ports().public, &trust)).unwrap();
         Self { runtime, kept }
     }
 
