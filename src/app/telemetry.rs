@@ -16,8 +16,9 @@ const LINES_MAX: usize = 65_536;
 /// The variable that turns targets up or down, in the syntax of `tracing_subscriber::EnvFilter`.
 pub const FILTER_VARIABLE: &str = "MAITRED_LOG";
 
-/// What is logged unless the variable says otherwise: decisions, not the sockets under them.
-const DEFAULT_FILTER: &str = "info,actix_server=warn";
+/// What is logged unless the variable says otherwise: decisions, not the sockets under them. What actix says of a
+/// broken request would be a line for each that anybody cares to send.
+const DEFAULT_FILTER: &str = "info,actix_server=warn,actix_http=off";
 
 /// Starts the log. The lines of this process go on until the returned guard is dropped, which writes what is left.
 ///

@@ -1,4 +1,4 @@
-//! A connection's patience: how long a client may hold one without asking for anything.
+//! A connection: how long a client may hold one without asking for anything, and how it ends.
 //!
 //! Actix limits the head of the FIRST request of an HTTP/1 connection. For later ones its keep-alive timer stops at the first byte
 //! and nothing replaces it, and an answer that the client does not read has no limit at all; so two clever bytes would hold a
@@ -7,17 +7,29 @@
 //! ```text
 //! connected ──┬── first byte: header_timeout ──┬── a request is being answered: none ──┐
 //!   idle      └───────────────◀────────────────┴──────────── answered: idle ◀──────────┘
+//!                                                              │ last answer, refusal, stop
+//!                                                              ▼
+//!                                    closing: our side is closed, theirs is read for a moment
 //! ```
+//! A socket that is closed with bytes unread resets the connection, and the reset can overtake the last answer; so what a client
+//! still sends is read and thrown away for a moment ([`LINGER`]). Knows bytes and deadlines; what is asked and answered is others'.
 
 use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::http::frames::Frames;
+use crate::http::{first_line, refusal};
+
+/// How long a connection that is being closed waits for the client to close its side: long enough to read the answer.
+pub(super) const LINGER: Duration = Duration::from_secs(2);
 
 /// How long one connection is waited for.
 #[derive(Debug, Clone, Copy)]
@@ -35,12 +47,27 @@ pub struct Waiting {
     requests: Cell<u32>,
     deadline: Cell<Instant>,
     heard: Cell<bool>,
+    end: Cell<Ending>,
+}
+
+/// Why nothing more is taken from a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// It goes on.
+    None,
+    /// Its last answer has been given.
+    Answered,
+    /// The same, and more was asked behind it, which is not answered.
+    Left,
+    /// It asks for too little in too many frames.
+    Flooded,
 }
 
 impl Waiting {
     fn new(patience: Patience) -> Self {
-        let deadline = Instant::now() + patience.idle;
-        Self { patience, requests: Cell::new(0), deadline: Cell::new(deadline), heard: Cell::new(false) }
+        let deadline = Cell::new(Instant::now() + patience.idle);
+        let (requests, heard, end) = (Cell::new(0), Cell::new(false), Cell::new(Ending::None));
+        Self { patience, requests, deadline, heard, end }
     }
 
     /// A request is complete; while it is being answered there is no deadline here.
@@ -50,15 +77,41 @@ impl Waiting {
         Request(Rc::clone(self))
     }
 
-    /// Bytes came. Only the first ones after an answer extend the deadline: one byte a second must not.
-    fn hear(&self) {
-        if !self.heard.replace(true) {
-            self.deadline.set(Instant::now() + self.patience.head);
-        }
+    /// The answer that is given now is the last one: what stands behind its request may be no request at all.
+    pub fn answer_last(&self) {
+        self.end.set(Ending::Answered);
     }
 
-    fn deadline(&self) -> Option<Instant> {
+    /// Whether the last answer has been given.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        self.end.get() != Ending::None
+    }
+
+    /// More was asked behind the last answer: the connection is closed when that is written.
+    pub fn leave(&self) {
+        self.end.set(Ending::Left);
+    }
+
+    /// Whether the client has sent too many frames that ask for nothing; nothing more is read then.
+    #[must_use]
+    pub fn is_flooded(&self) -> bool {
+        self.end.get() == Ending::Flooded
+    }
+
+    /// When the client will have let its time pass; none while it is being answered.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
         (self.requests.get() == 0).then(|| self.deadline.get())
+    }
+
+    /// Bytes came. Only the first ones after an answer extend the deadline: one byte a second must not. True for those.
+    fn hear(&self) -> bool {
+        let first = !self.heard.replace(true);
+        if first {
+            self.deadline.set(Instant::now() + self.patience.head);
+        }
+        first
     }
 }
 
@@ -75,21 +128,44 @@ impl Drop for Request {
     }
 }
 
-/// A socket that fails when its client lets the deadline pass.
+/// A socket that fails when its client lets the deadline pass, and that closes so that the last answer arrives.
 pub struct Connection<Io> {
     io: Io,
     waiting: Rc<Waiting>,
     alarm: Pin<Box<Sleep>>,
     fresh: bool,
+    /// Of HTTP/2 only.
+    frames: Option<Frames>,
+    /// Bytes wait to be written.
+    blocked: bool,
+    closing: Closing,
+}
+
+/// How far the end of a connection has come.
+enum Closing {
+    Open,
+    /// Our words instead of the parser's are being written.
+    Refusing(Bytes),
+    /// Everything is written.
+    Shutting,
+    /// Our side is closed.
+    Lingering(Pin<Box<Sleep>>),
+    Done,
 }
 
 impl<Io> Connection<Io> {
-    /// Wraps a socket.
+    /// Wraps a socket that speaks HTTP/1.
     #[must_use]
     pub fn new(io: Io, patience: Patience) -> Self {
         let waiting = Rc::new(Waiting::new(patience));
         let alarm = Box::pin(sleep_until(waiting.deadline.get().min(Instant::now() + patience.head)));
-        Self { io, waiting, alarm, fresh: true }
+        Self { io, waiting, alarm, fresh: true, frames: None, blocked: false, closing: Closing::Open }
+    }
+
+    /// Wraps a socket that speaks HTTP/2.
+    #[must_use]
+    pub fn of_frames(io: Io, patience: Patience) -> Self {
+        Self { frames: Some(Frames::new(Instant::now())), ..Self::new(io, patience) }
     }
 
     /// The socket itself, for what its handshake told.
@@ -117,11 +193,81 @@ impl<Io> Connection<Io> {
         }
         Poll::Pending
     }
+
+    /// Looks at what was read before the protocol does.
+    fn inspect(&mut self, bytes: &mut [u8]) {
+        let first = self.waiting.hear();
+        if let Some(frames) = &mut self.frames {
+            if !frames.take(bytes, Instant::now()) {
+                self.waiting.end.set(Ending::Flooded);
+            }
+            return;
+        }
+        if std::mem::take(&mut self.fresh) {
+            first_line::admit_check_without_host(bytes);
+        }
+        if first {
+            first_line::refuse_fragment(bytes);
+        }
+    }
 }
 
-impl<Io: AsyncRead + Unpin> AsyncRead for Connection<Io> {
+impl<Io: AsyncRead + AsyncWrite + Unpin> Connection<Io> {
+    /// Closes our side and reads theirs for a moment. Errors end it like everything else.
+    fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match &mut self.closing {
+                Closing::Open => self.closing = Closing::Shutting,
+                Closing::Refusing(words) => {
+                    match Pin::new(&mut self.io).poll_write(context, words) {
+                        Poll::Ready(Ok(written)) if written > 0 && written < words.len() => {
+                            let _ = words.split_to(written);
+                        }
+                        Poll::Ready(_) => self.closing = Closing::Shutting,
+                        // Who does not read is not waited for any longer than others.
+                        Poll::Pending => {
+                            let _ = ready!(self.poll_deadline(context));
+                            self.closing = Closing::Done;
+                        }
+                    }
+                }
+                Closing::Shutting => {
+                    // TLS says goodbye here, which may have to wait for room like any write.
+                    if Pin::new(&mut self.io).poll_shutdown(context).is_pending() {
+                        let _ = ready!(self.poll_deadline(context));
+                        self.closing = Closing::Done;
+                    } else {
+                        self.closing = Closing::Lingering(Box::pin(sleep_until(Instant::now() + LINGER)));
+                    }
+                }
+                Closing::Lingering(alarm) => {
+                    let mut thrown_away = [0; 4096];
+                    let mut buffer = ReadBuf::new(&mut thrown_away);
+                    // The moment is over for a client that sends without end, too.
+                    let over = alarm.as_mut().poll(context).is_ready();
+                    match Pin::new(&mut self.io).poll_read(context, &mut buffer) {
+                        Poll::Ready(Ok(())) if !over && !buffer.filled().is_empty() => {}
+                        Poll::Pending if !over => return Poll::Pending,
+                        _ => self.closing = Closing::Done,
+                    }
+                }
+                Closing::Done => return Poll::Ready(()),
+            }
+        }
+    }
+}
+
+impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncRead for Connection<Io> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        match this.waiting.end.get() {
+            Ending::Left if !this.blocked => {
+                ready!(this.poll_close(context));
+                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+            }
+            Ending::Flooded => return Poll::Pending,
+            Ending::None | Ending::Answered | Ending::Left => {}
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.io).poll_read(context, buffer);
         if read.is_pending() {
@@ -129,20 +275,35 @@ impl<Io: AsyncRead + Unpin> AsyncRead for Connection<Io> {
         }
         let bytes = &mut buffer.filled_mut()[before..];
         if !bytes.is_empty() {
-            this.waiting.hear();
-            if std::mem::take(&mut this.fresh) {
-                admit_check_without_host(bytes);
-            }
+            this.inspect(bytes);
         }
         read
     }
 }
 
-impl<Io: AsyncWrite + Unpin> AsyncWrite for Connection<Io> {
+impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<Io> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = Pin::new(&mut this.io).poll_write(context, bytes);
-        if written.is_pending() {
+        if !matches!(this.closing, Closing::Open) {
+            // Whatever comes now comes too late.
+            return this.poll_close(context).map(|()| Ok(bytes.len()));
+        }
+        let mut ours = bytes;
+        if this.frames.is_none()
+            && let Some(refusal) = refusal::find(bytes)
+        {
+            if refusal == 0 {
+                // One request has one answer: the parser's word about what stands behind the last one is not said.
+                if !this.waiting.is_ending() {
+                    this.closing = Closing::Refusing(refusal::in_our_words(bytes));
+                }
+                return this.poll_close(context).map(|()| Ok(bytes.len()));
+            }
+            ours = &bytes[..refusal];
+        }
+        let written = Pin::new(&mut this.io).poll_write(context, ours);
+        this.blocked = written.is_pending();
+        if this.blocked {
             // Whoever does not read its answers is not read from either, so the deadline is looked at here as well.
             return this.poll_deadline(context).map_ok(|()| 0);
         }
@@ -154,24 +315,7 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Connection<Io> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_shutdown(context)
-    }
-}
-
-/// Balancers that are told "HTTP/1.1" and no more send their health check without a Host (HAProxy's `option httpchk` does), and
-/// actix refuses that before anybody can look at it. Such a check, whole and first on its connection, is read as HTTP/1.0,
-/// which needs no Host and closes; nothing else is touched.
-fn admit_check_without_host(bytes: &mut [u8]) {
-    let check =
-        [&b"GET /health/"[..], b"HEAD /health/", b"OPTIONS /health/"].iter().any(|start| bytes.starts_with(start));
-    if !check || !bytes.ends_with(b"\r\n\r\n") {
-        return;
-    }
-    let Some(line) = bytes.windows(2).position(|pair| pair == b"\r\n") else { return };
-    let is_host = |line: &[u8]| line.get(..5).is_some_and(|name| name.eq_ignore_ascii_case(b"host:"));
-    let mut lines = bytes[line..].split(|byte| *byte == b'\n');
-    if bytes[..line].ends_with(b" HTTP/1.1") && !lines.any(is_host) {
-        bytes[line - 1] = b'0';
+        self.get_mut().poll_close(context).map(Ok)
     }
 }
 
@@ -246,26 +390,5 @@ mod tests {
         let (started, mut connection) = (Instant::now(), Connection::new(server, PATIENCE));
         let result = connection.write_all(&[0; 100]).await.map(|()| 0);
         assert_eq!(cut_after(started, &result), 10);
-    }
-
-    #[test]
-    fn only_a_whole_check_without_host_is_read_as_the_older_version() {
-        let read_as = |head: &str| {
-            let mut bytes = head.as_bytes().to_vec();
-            admit_check_without_host(&mut bytes);
-            String::from_utf8(bytes).unwrap()
-        };
-        assert_eq!(read_as("GET /health/live HTTP/1.1\r\n\r\n"), "GET /health/live HTTP/1.0\r\n\r\n");
-        assert_eq!(read_as("OPTIONS /health/x HTTP/1.1\r\nA: b\r\n\r\n"), "OPTIONS /health/x HTTP/1.0\r\nA: b\r\n\r\n");
-        for untouched in [
-            "GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n",
-            "GET /health/live HTTP/1.1\r\nA: b\r\nhOST: a\r\n\r\n",
-            "GET /health/live HTTP/1.1\r\n",
-            "GET / HTTP/1.1\r\n\r\n",
-            "GET /health/live HTTP/1.0\r\n\r\n",
-            "POST /health/live HTTP/1.1\r\n\r\n",
-        ] {
-            assert_eq!(read_as(untouched), untouched);
-        }
     }
 }

@@ -2,7 +2,7 @@
 //! one function from a request to an answer, without a router's tables and extractors.
 
 use std::convert::Infallible;
-use std::future::{Ready, ready};
+use std::future::ready;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::Pin;
@@ -11,24 +11,22 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use actix_http::{Extensions, HttpService, Protocol, Request};
+use actix_http::{ConnectionType, Extensions, HttpMessage as _, HttpService, Request};
 use actix_rt::net::TcpStream;
 use actix_server::{GracefulShutdownSignal, Server, ServerBuilder};
-use actix_service::{Service, ServiceFactory, ServiceFactoryExt as _, fn_service};
+use actix_service::{Service, ServiceFactory, ServiceFactoryExt as _, fn_factory, fn_service};
 use actix_tls::accept::rustls_0_23::{Acceptor, TlsStream};
+use futures_util::future::Either;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::config::Limits;
 use crate::http::connection::{self, Connection, Patience, Waiting};
+use crate::http::http2;
 use crate::http::problem::Problem;
 use crate::http::reply::{self, Reply};
 use crate::http::unread::{Bounds, End, Unread};
 use crate::tls::client_identities;
-
-/// How long a connection that is being closed waits for the client to close its side: long enough to read the answer, so that
-/// what the client still sends does not reset the connection under it.
-const LINGER: Duration = Duration::from_secs(2);
 
 /// Actix counts time in steps of half a second; a deadline that is shorter may lie in the past when its timer is set, and then
 /// never fires.
@@ -36,7 +34,7 @@ const SHORTEST: Duration = Duration::from_secs(1);
 
 /// How much later than actix the connection's own deadline falls, so that a client hears its 408 and a clean
 /// close where actix gives them.
-const AFTER_ACTIX: Duration = Duration::from_secs(1);
+pub(super) const AFTER_ACTIX: Duration = Duration::from_secs(1);
 
 /// How a listener is opened.
 pub struct ListenerOptions {
@@ -60,6 +58,15 @@ pub trait Answers: Send + Sync + 'static {
 /// The names in the client certificate of a request's connection, verified by its handshake. A connection keeps its identity.
 #[derive(Debug, Clone)]
 pub struct ShownNames(pub Vec<String>);
+
+impl ShownNames {
+    /// Of the connection that a request came on.
+    #[must_use]
+    pub fn of(request: &Request) -> Option<Self> {
+        let of_frames = || request.extensions().get::<Rc<Self>>().map(|names| names.as_ref().clone());
+        request.conn_data::<Self>().cloned().or_else(of_frames)
+    }
+}
 
 /// Serves on a bound socket until the returned server is stopped through its handle. Signals are the caller's.
 ///
@@ -99,7 +106,8 @@ impl<A> Clone for Http<A> {
     }
 }
 
-type Accepted<Io> = (Connection<Io>, Protocol, Option<SocketAddr>);
+/// An open connection of HTTP/1 and where it comes from.
+type Accepted<Io> = (Connection<Io>, Option<SocketAddr>);
 
 impl<A: Answers> Http<A> {
     fn in_clear(
@@ -108,36 +116,62 @@ impl<A: Answers> Http<A> {
         let patience = self.patience();
         fn_service(move |io: TcpStream| {
             let peer = opened(&io);
-            ready(Ok((Connection::new(io, patience), Protocol::Http1, peer)))
+            ready(Ok((Connection::new(io, patience), peer)))
         })
-        .and_then(self.over(|_, _| {}))
+        .and_then(self.http1(|_, _| {}))
     }
 
     fn over_tls(
         &self,
         mut tls: ServerConfig,
     ) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = (), InitError = ()> + use<A> {
-        let patience = self.patience();
         // Old balancers and `curl --http1.0` offer that name alone; refusing the name would refuse HTTP/1.0.
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec(), b"http/1.0".to_vec()];
         let mut acceptor = Acceptor::new(tls);
         acceptor.set_handshake_timeout(self.limits.idle.max(SHORTEST));
-        let accepted = move |io: TlsStream<TcpStream>| {
-            let (socket, session) = io.get_ref();
-            let protocol = if session.alpn_protocol() == Some(b"h2") { Protocol::Http2 } else { Protocol::Http1 };
-            let peer = opened(socket);
-            ready(Ok((Connection::new(io, patience), protocol, peer)))
-        };
+        let http = self.clone();
+        let by_protocol = fn_factory(move || {
+            let http = http.clone();
+            async move {
+                let http1 = Rc::new(http.http1(note_client).new_service(()).await?);
+                let worker = Rc::new(http.worker());
+                Ok(fn_service(move |io: TlsStream<TcpStream>| http.speak(io, &http1, &worker)))
+            }
+        });
         // Who fails a handshake has heard so by TLS; a log line each would be theirs to write.
-        acceptor.map_err(|_| ()).and_then(accepted).and_then(self.over(note_client))
+        acceptor.map_err(|_| ()).and_then(by_protocol)
     }
 
-    /// HTTP over a connection that is open.
-    fn over<Io: AsyncRead + AsyncWrite + Unpin + 'static>(
+    /// The protocol that the handshake has settled on.
+    fn speak<S>(
+        &self,
+        io: TlsStream<TcpStream>,
+        http1: &Rc<S>,
+        worker: &Rc<Worker<A>>,
+    ) -> impl Future<Output = Result<(), ()>> + use<A, S>
+    where
+        S: Service<Accepted<TlsStream<TcpStream>>, Response = (), Error = ()>,
+    {
+        let (socket, session) = io.get_ref();
+        let peer = opened(socket);
+        if session.alpn_protocol() != Some(b"h2") {
+            return Either::Left(http1.call((Connection::new(io, self.patience()), peer)));
+        }
+        let names = client_identities(session).map(|names| Rc::new(ShownNames(names)));
+        let connection = http2::Accepted { io: Connection::of_frames(io, self.patience()), peer, names };
+        let (worker, limits, stopping) = (Rc::clone(worker), self.limits, self.stopping.clone());
+        Either::Right(async move {
+            http2::serve(&worker, connection, &limits, stopping).await;
+            Ok(())
+        })
+    }
+
+    /// HTTP/1 over a connection that is open.
+    fn http1<Io: AsyncRead + AsyncWrite + Unpin + 'static>(
         &self,
         note: fn(&Io, &mut Extensions),
     ) -> impl ServiceFactory<Accepted<Io>, Config = (), Response = (), Error = (), InitError = ()> + use<A, Io> {
-        let stopping = self.stopping.clone();
+        let (http, stopping) = (self.clone(), self.stopping.clone());
         HttpService::build()
             .graceful_shutdown_signal(move || {
                 let stopping = stopping.clone();
@@ -145,13 +179,16 @@ impl<A: Answers> Http<A> {
             })
             .keep_alive(self.limits.idle.max(SHORTEST))
             .client_request_timeout(self.limits.header_timeout.max(SHORTEST))
-            .client_disconnect_timeout(LINGER)
             .on_connect_ext(move |io: &Connection<Io>, data| {
                 data.insert(io.waiting());
                 note(io.inner(), data);
             })
-            .finish(Workers { answers: Arc::clone(&self.answers), unread: self.unread() })
+            .h1(fn_factory(move || ready(Ok::<_, ()>(http.worker()))))
             .map_err(|_| ())
+    }
+
+    fn worker(&self) -> Worker<A> {
+        Worker { answers: Arc::clone(&self.answers), unread: self.unread() }
     }
 
     fn unread(&self) -> Bounds {
@@ -177,24 +214,6 @@ fn note_client(io: &TlsStream<TcpStream>, data: &mut Extensions) {
     }
 }
 
-struct Workers<A> {
-    answers: Arc<A>,
-    unread: Bounds,
-}
-
-impl<A: Answers> ServiceFactory<Request> for Workers<A> {
-    type Response = Reply;
-    type Error = Infallible;
-    type Config = ();
-    type Service = Worker<A>;
-    type InitError = ();
-    type Future = Ready<Result<Worker<A>, ()>>;
-
-    fn new_service(&self, (): ()) -> Self::Future {
-        ready(Ok(Worker { answers: Arc::clone(&self.answers), unread: self.unread }))
-    }
-}
-
 /// Answers requests; one per worker.
 pub struct Worker<A> {
     answers: Arc<A>,
@@ -210,57 +229,92 @@ impl<A: Answers> Service<Request> for Worker<A> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&self, mut request: Request) -> Self::Future {
-        let under_way = request.conn_data::<Rc<Waiting>>().map(Waiting::request);
-        let unread = Unread::of(&mut request, self.unread);
-        Answering { future: self.answers.answer(request), answered: None, unread, under_way }
+    fn call(&self, request: Request) -> Self::Future {
+        let waiting = request.conn_data::<Rc<Waiting>>().cloned();
+        match waiting {
+            Some(waiting) if waiting.is_ending() => Answering::Never(waiting),
+            waiting => self.begin(request, waiting),
+        }
     }
 }
 
-/// An answer in the making. While it is, the connection has no deadline.
-pub struct Answering<F> {
+impl<A: Answers> Worker<A> {
+    /// Begins to answer a request.
+    pub(super) fn begin(&self, mut request: Request, waiting: Option<Rc<Waiting>>) -> Answering<A::Future> {
+        let last = request.head().connection_type() == ConnectionType::Close;
+        let under_way = waiting.as_ref().map(Waiting::request);
+        let unread = Unread::of(&mut request, self.unread);
+        let future = self.answers.answer(request);
+        Answering::Begun(Begun { future, answered: None, unread, waiting, last, under_way })
+    }
+}
+
+/// An answer in the making.
+pub enum Answering<F> {
+    /// To a request.
+    Begun(Begun<F>),
+    /// To what stands behind the last request of a connection: none.
+    Never(Rc<Waiting>),
+}
+
+/// An answer to a request. While it is made, the connection has no deadline.
+pub struct Begun<F> {
     future: F,
     answered: Option<Reply>,
     unread: Option<Unread>,
+    waiting: Option<Rc<Waiting>>,
+    last: bool,
     under_way: Option<connection::Request>,
 }
 
 impl<F: Future<Output = Reply> + Unpin> Future for Answering<F> {
     type Output = Result<Reply, Infallible>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let mut reply = match this.answered.take() {
-            Some(reply) => reply,
-            None => ready!(Pin::new(&mut this.future).poll(context)),
-        };
-        let Some(unread) = &mut this.unread else { return this.answer(reply) };
-        match unread.poll_end(context) {
-            Poll::Pending => {
-                this.answered = Some(reply);
-                return Poll::Pending;
-            }
-            Poll::Ready(End::Whole) => {}
-            Poll::Ready(End::Long) => {
-                if let Some(unread) = this.unread.take() {
-                    unread.let_go();
-                }
-            }
-            // Whatever was asked for, it came with something that is no request.
-            Poll::Ready(End::Broken) => {
-                if !reply.status().is_client_error() {
-                    reply = reply::problem(&Problem::malformed("body", "is incomplete or badly framed"), "-");
-                }
-                reply.head_mut().set_connection_type(actix_http::ConnectionType::Close);
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Begun(begun) => begun.poll(context).map(Ok),
+            Self::Never(waiting) => {
+                waiting.leave();
+                context.waker().wake_by_ref();
+                Poll::Pending
             }
         }
-        this.answer(reply)
     }
 }
 
-impl<F> Answering<F> {
-    fn answer(&mut self, reply: Reply) -> Poll<Result<Reply, Infallible>> {
+impl<F: Future<Output = Reply> + Unpin> Begun<F> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Reply> {
+        let reply = match self.answered.take() {
+            Some(reply) => reply,
+            None => ready!(Pin::new(&mut self.future).poll(context)),
+        };
+        match self.unread.as_mut().map_or(Poll::Ready(End::Whole), |unread| unread.poll_end(context)) {
+            Poll::Pending => {
+                self.answered = Some(reply);
+                Poll::Pending
+            }
+            Poll::Ready(end) => Poll::Ready(self.finish(reply, end)),
+        }
+    }
+
+    fn finish(&mut self, mut reply: Reply, end: End) -> Reply {
+        match (end, self.unread.take()) {
+            (End::Long, Some(unread)) => unread.let_go(),
+            // Whatever was asked for, it came with something that is no request.
+            (End::Broken, _) => {
+                if !reply.status().is_client_error() {
+                    reply = reply::problem(&Problem::malformed("body", "is incomplete or badly framed"), "-");
+                }
+                reply.head_mut().set_connection_type(ConnectionType::Close);
+            }
+            (End::Whole | End::Long, _) => {}
+        }
+        if let Some(waiting) = &self.waiting
+            && (self.last || reply.head().connection_type() == ConnectionType::Close)
+        {
+            waiting.answer_last();
+        }
         self.under_way = None;
-        Poll::Ready(Ok(reply))
+        reply
     }
 }

@@ -174,7 +174,7 @@ impl Call<'_> {
 
 /// Answers one request.
 async fn answer(internal: &Internal, mut request: Request) -> Reply {
-    let shown = request.conn_data::<ShownNames>().cloned();
+    let shown = ShownNames::of(&request);
     let payload = request.take_payload();
     let site = internal.edge.site();
     let ask = match Ask::check(&internal.edge, &site, request.head()) {

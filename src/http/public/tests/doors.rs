@@ -173,7 +173,11 @@ fn who_asks_without_reading_is_cut() {
     let mut quick = config();
     quick.limits.idle = Duration::from_secs(1);
     let fixture = Fixture::with(&quick);
-    let mut greedy = fixture.connect();
+    // A small window, so that the director's side is soon full.
+    let greedy = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    greedy.set_recv_buffer_size(4096).unwrap();
+    greedy.connect(&fixture.address.into()).unwrap();
+    let mut greedy = std::net::TcpStream::from(greedy);
     greedy.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
     let request = format!("GET /{}?agent=1 HTTP/1.1\r\nHost: {HOST}\r\n\r\n", "a".repeat(8000));
     let error = loop {

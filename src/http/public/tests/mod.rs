@@ -3,6 +3,7 @@
 mod bytes;
 mod doors;
 mod fixture;
+mod floods;
 mod handover;
 mod log;
 mod owners;

@@ -20,13 +20,13 @@ use crate::certificates::{DevAuthority, Usage};
 use crate::config::Config;
 use crate::tls::{ReloadableServer, provider};
 
-struct Secure {
+pub(super) struct Secure {
     fixture: Fixture,
     connector: TlsConnector,
 }
 
 impl Secure {
-    fn start(config: &Config, alpn: &[&[u8]]) -> Self {
+    pub(super) fn start(config: &Config, alpn: &[&[u8]]) -> Self {
         let authority = DevAuthority::create().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let (cert, key) = authority.issue(&[HOST], Usage::Server).unwrap().write(folder.path(), "public").unwrap();
@@ -43,19 +43,23 @@ impl Secure {
         Self { fixture, connector: TlsConnector::from(Arc::new(client)) }
     }
 
-    async fn connect(&self) -> TlsStream<TcpStream> {
+    pub(super) async fn connect(&self) -> TlsStream<TcpStream> {
         let socket = TcpStream::connect(self.fixture.address).await.unwrap();
         self.connector.connect(ServerName::try_from(HOST).unwrap(), socket).await.unwrap()
     }
 
-    async fn connect_h2(&self) -> SendRequest<Bytes> {
+    pub(super) async fn connect_h2(&self) -> SendRequest<Bytes> {
         let (client, connection) = h2::client::handshake(self.connect().await).await.unwrap();
         tokio::spawn(connection);
         client
     }
 }
 
-async fn ask(client: &SendRequest<Bytes>, request: Request<()>, body: &'static str) -> (Response<()>, String) {
+pub(super) async fn ask(
+    client: &SendRequest<Bytes>,
+    request: Request<()>,
+    body: &'static str,
+) -> (Response<()>, String) {
     let mut client = client.clone().ready().await.unwrap();
     let (answer, mut stream) = client.send_request(request, body.is_empty()).unwrap();
     if !body.is_empty() {
@@ -69,7 +73,7 @@ async fn ask(client: &SendRequest<Bytes>, request: Request<()>, body: &'static s
     (Response::from_parts(head, ()), String::from_utf8(text).unwrap())
 }
 
-fn request(method: Method, uri: &str) -> Request<()> {
+pub(super) fn request(method: Method, uri: &str) -> Request<()> {
     Request::builder().method(method).uri(uri).version(Version::HTTP_2).body(()).unwrap()
 }
 
