@@ -36,6 +36,7 @@ pub struct PoolView {
     /// Slots by the table's server index, sorted.
     by_ix: Vec<(ServerIx, ServerSlot)>,
     sites: Vec<SiteView>,
+    resort: PlacementSet,
     role: RoleView,
     /// Counts placements, for policies that go in turn; outlives the view.
     turn: Arc<AtomicU64>,
@@ -138,20 +139,20 @@ impl PoolView {
         let slots = || servers.iter().zip(0_u32..).map(|(server, at)| (server, ServerSlot(at)));
         let mut by_ix: Vec<_> = slots().map(|(server, slot)| (server.ix, slot)).collect();
         by_ix.sort_unstable();
+        let set = |wanted: &dyn Fn(&ServerView) -> bool| {
+            PlacementSet::new(slots().filter(|(server, _)| wanted(server)).map(|(server, slot)| Seatable {
+                server: slot,
+                name: server.settings.name.as_str(),
+                weight: stepped_weight(server.settings.weight, u32::from(server.standing.weight_step)),
+                position: server.settings.position,
+            }))
+        };
         let rung = |datacenter: &DatacenterName, first: bool| {
-            PlacementSet::new(
-                slots()
-                    .filter(|(server, _)| server.settings.datacenter == *datacenter)
-                    .filter(|(server, _)| {
-                        server.standing.is_placeable() && (server.standing.tier() == Tier::Normal) == first
-                    })
-                    .map(|(server, slot)| Seatable {
-                        server: slot,
-                        name: server.settings.name.as_str(),
-                        weight: stepped_weight(server.settings.weight, u32::from(server.standing.weight_step)),
-                        position: server.settings.position,
-                    }),
-            )
+            set(&|server| {
+                server.settings.datacenter == *datacenter
+                    && server.standing.is_placeable()
+                    && (server.standing.tier() == Tier::Normal) == first
+            })
         };
         let sites = ladder
             .iter()
@@ -162,7 +163,8 @@ impl PoolView {
                 last: rung(datacenter, false),
             })
             .collect();
-        Self { settings, ix, by_ix, sites, role, servers, turn }
+        let resort = set(&|server| server.standing.is_last_resort());
+        Self { settings, ix, by_ix, sites, resort, role, servers, turn }
     }
 
     /// Its configuration.
@@ -238,10 +240,16 @@ impl PoolView {
         self.servers.iter().find(|server| server.settings.name == *name)
     }
 
+    /// Below the ladder: servers that are disputed, for those who would be refused otherwise.
+    #[must_use]
+    pub fn resort(&self) -> &PlacementSet {
+        &self.resort
+    }
+
     /// Whether any server could take a start now, whatever it asks for.
     #[must_use]
     pub fn can_seat(&self) -> bool {
-        self.servers.iter().any(|server| server.standing.is_usable())
+        self.servers.iter().any(|server| server.standing.is_usable() || server.standing.is_last_resort())
     }
 
     /// Whether any of one datacenter's servers could.

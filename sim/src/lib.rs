@@ -63,6 +63,20 @@ pub fn run(seed: u64, planted: Option<fault::Fault>) -> Result<Held, Broken> {
     }
 }
 
+/// Plays one seed and tells everything that the world saw, with its time in milliseconds: for people who look for a cause.
+pub fn trace(seed: u64, planted: Option<fault::Fault>, tell: &mut dyn FnMut(u64, String)) {
+    fault::plant(planted);
+    let mut world = World::new(Plan::of(seed));
+    while world.step() {
+        for seen in world.seen() {
+            if !matches!(seen, world::Seen::Tick) {
+                tell(world.now, format!("{seen:?}"));
+            }
+        }
+    }
+    fault::plant(None);
+}
+
 fn play(seed: u64) -> Result<Held, (&'static str, u64, String)> {
     let mut world = World::new(Plan::of(seed));
     let mut invariants = invariants::all();

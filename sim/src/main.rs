@@ -21,6 +21,9 @@ struct Arguments {
     /// Plants a bug, by name, and so shows that it is found.
     #[arg(long)]
     plant: Option<String>,
+    /// Prints what the world saw, with `--seed`: all of it, or what has this word in it.
+    #[arg(long, num_args = 0..=1, default_missing_value = "")]
+    trace: Option<String>,
     /// Goes on after a seed that breaks something.
     #[arg(long)]
     keep_going: bool,
@@ -41,6 +44,13 @@ fn main() -> ExitCode {
     };
     if let Some(seed) = arguments.seed {
         println!("{:#?}", maitred_sim::plan::Plan::of(seed).faults);
+        if let Some(word) = &arguments.trace {
+            maitred_sim::trace(seed, planted, &mut |at, seen| {
+                if seen.contains(word.as_str()) {
+                    println!("{at} {seen}");
+                }
+            });
+        }
         return match maitred_sim::run(seed, planted) {
             Ok(held) => {
                 println!("seed {seed} held for {} simulated seconds", held.simulated_ms / 1000);

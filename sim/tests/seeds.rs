@@ -9,6 +9,17 @@ fn no_seed_breaks_an_invariant() {
     assert!(broken.is_empty(), "{} of {SEEDS} seeds broke:\n{}", broken.len(), broken.join("\n"));
 }
 
+/// Seeds that broke something once: orders that were acknowledged and lost (5207, 5218), starts that were refused although a server
+/// served (5262, 5352), and gaps of the checkers (421, 1139).
+const BROKE_ONCE: [u64; 7] = [421, 1139, 5207, 5218, 5262, 5352, 5376];
+
+#[test]
+fn what_broke_once_holds() {
+    for seed in BROKE_ONCE {
+        assert_eq!(maitred_sim::run(seed, None).err(), None);
+    }
+}
+
 #[test]
 fn a_seed_replays_to_the_letter() {
     let history = |seed| {

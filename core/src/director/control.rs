@@ -167,6 +167,7 @@ impl Control {
                 DependencyEffect::Reset if known => self.turn(&server, &name, up, now),
                 DependencyEffect::Reset | DependencyEffect::Down => {}
             },
+            ServerChange::Asked => self.push(Effect::ProbeNow(server)),
             ServerChange::Standing { .. } => {
                 let (word, reason) = self.watch.server(&server).map_or_else(Default::default, |health| {
                     let reason = health.operator().map_or_else(String::new, |order| order.reason.clone());

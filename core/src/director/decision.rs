@@ -43,6 +43,8 @@ pub(super) struct Seek<'v> {
     pub(super) reason: &'static str,
     /// Where it stays when there is no other: nobody is stranded for avoiding a server that works.
     pub(super) else_keep: Option<(Sitting, &'v ServerView)>,
+    /// Where it stays when the ladder has no place and this server is as good a last resort as any.
+    pub(super) stay: Option<(Sitting, &'v ServerView)>,
 }
 
 /// What keeps a server from taking a new session, strongest first.
@@ -72,7 +74,12 @@ impl<'v> At<'v> {
             Some(server) if server.standing.is_usable() => {
                 if self.avoids(server, &sitting)? {
                     let without = Some(&server.settings.name);
-                    return Ok(Plan::Seek(Seek { without, reason: "avoid", else_keep: Some((sitting, server)) }));
+                    return Ok(Plan::Seek(Seek {
+                        without,
+                        reason: "avoid",
+                        else_keep: Some((sitting, server)),
+                        stay: None,
+                    }));
                 }
                 Ok(match self.holder_instead(&sitting, server) {
                     None => Plan::Keep { sitting, server },
@@ -82,7 +89,12 @@ impl<'v> At<'v> {
             // Its server cannot have it any more: first to one that holds it already (R5), else by the ladder.
             server => Ok(match self.holder(&sitting, None) {
                 Some(holder) => Plan::Follow { holder },
-                None => seek(server.map_or("removed", |server| server.standing.input.as_str())),
+                None => Plan::Seek(Seek {
+                    without: None,
+                    reason: server.map_or("removed", |server| server.standing.input.as_str()),
+                    else_keep: None,
+                    stay: server.filter(|it| it.standing.is_last_resort()).map(|server| (sitting, server)),
+                }),
             }),
         }
     }
@@ -147,10 +159,11 @@ impl<'v> At<'v> {
             }
             let full = || site.rungs().iter().any(|set| set.slots().any(eligible));
             if site.datacenter == *active && settings.failover.overflow == Overflow::Refuse && full() {
-                break;
+                return Err(Refusal::NoServer(self.shortage(without)));
             }
         }
-        Err(Refusal::NoServer(self.shortage(without)))
+        // Nobody is refused while somebody sees a server that serves.
+        take(self.pool.resort()).ok_or_else(|| Refusal::NoServer(self.shortage(without)))
     }
 
     /// What keeps a server from taking this session, were its turn to come.
@@ -198,5 +211,5 @@ pub(super) fn kept_because(reborn: bool) -> &'static str {
 }
 
 fn seek<'v>(reason: &'static str) -> Plan<'v> {
-    Plan::Seek(Seek { without: None, reason, else_keep: None })
+    Plan::Seek(Seek { without: None, reason, else_keep: None, stay: None })
 }

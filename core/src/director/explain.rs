@@ -161,7 +161,13 @@ impl At<'_> {
                 let live = known.is_some_and(|sitting| sitting.life == Life::Live);
                 let affinity = if live { Affinity::Moved } else { Affinity::Placed };
                 let place = self.let_in().and_then(|()| placement.clone());
-                let place = place.map(|server| Answer { server, affinity, reason: seek.reason, rule: Rule::Ladder });
+                let resort = |name: &ServerName| {
+                    self.pool.server_named(name).is_some_and(|server| server.standing.is_last_resort())
+                };
+                let place = place.map(|server| match seek.stay {
+                    Some((sitting, own)) if resort(&server) => kept(&sitting, own),
+                    _ => Answer { server, affinity, reason: seek.reason, rule: Rule::Ladder },
+                });
                 place.or_else(|refusal| seek.else_keep.map(|(sitting, server)| kept(&sitting, server)).ok_or(refusal))
             }
         });
@@ -189,8 +195,10 @@ impl At<'_> {
             placement::choose(policy, set, key, &loads, eligible, permille, turn)
         });
         let rungs = self.pool.sites().iter().flat_map(|site| site.rungs());
+        // The last resort ranks as those that are not up do: it has an odd number.
+        let rungs = (0..).zip(rungs).chain([(2 * self.pool.sites().len() as u32 + 1, self.pool.resort())]);
         let mut candidates = Vec::with_capacity(self.pool.servers().len());
-        for (number, set) in (0..).zip(rungs) {
+        for (number, set) in rungs {
             for weighed in placement::weigh(policy, set, key, &loads, eligible, permille, turn) {
                 let Some(server) = self.pool.at(weighed.server) else { continue };
                 let outcome = if taken.as_ref() == Ok(&weighed.server) {
@@ -208,7 +216,10 @@ impl At<'_> {
                 candidates.push(Candidate { server, rung: Some(number), weighed: Some(weighed), outcome });
             }
         }
-        let elsewhere = |server: &&ServerView| !server.standing.is_placeable() || server.settings.weight == 0;
+        let elsewhere = |server: &&ServerView| {
+            let nowhere = !server.standing.is_placeable() && !server.standing.is_last_resort();
+            nowhere || server.settings.weight == 0
+        };
         candidates.extend(self.pool.servers().iter().filter(elsewhere).map(|server| Candidate {
             server: server.settings.name.clone(),
             rung: None,

@@ -65,7 +65,7 @@ pub(super) fn count(watch: &Watch, pool: &PoolSettings, datacenter: &DatacenterN
         match watch.server(&server.name).map_or(Input::Unconfirmed, |health| health.standing().input) {
             Input::Up | Input::SlowStart | Input::HeldDown | Input::Degraded => count.up += 1,
             Input::Unconfirmed => count.unknown += 1,
-            Input::Maint | Input::Down | Input::LastKnownDown | Input::Drain | Input::Draining => {}
+            Input::Maint | Input::Down | Input::Disputed | Input::LastKnownDown | Input::Drain | Input::Draining => {}
         }
     }
     count.needed = pool.failover.min_up.of(count.configured);

@@ -318,6 +318,10 @@ impl<'a> At<'a> {
     fn seat_anew(&self, shard: &mut Shard, known: Option<Sitting>, seek: &Seek<'a>) -> Result<Seat, Refusal> {
         self.pace()?;
         let Reserved { server } = self.place(seek.without)?;
+        if let Some((sitting, own)) = seek.stay.filter(|_| server.standing.is_last_resort()) {
+            server.load.release();
+            return Ok(self.keep(shard, sitting, own));
+        }
         Ok(self.settle(shard, known, server, seek.reason))
     }
 

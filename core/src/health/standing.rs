@@ -11,6 +11,9 @@ pub enum Input {
     Maint,
     /// Fresh votes say that it does not serve.
     Down,
+    /// The directors of its own site say that it does not serve, and a director of another site sees it serve: the last resort,
+    /// before somebody is refused.
+    Disputed,
     /// No fresh vote; it was down when last known.
     LastKnownDown,
     /// The operator wants no new sessions there.
@@ -55,7 +58,7 @@ impl Standing {
     #[must_use]
     pub fn is_usable(self) -> bool {
         match self.input {
-            Input::Maint | Input::Down | Input::LastKnownDown => false,
+            Input::Maint | Input::Down | Input::Disputed | Input::LastKnownDown => false,
             Input::Drain
             | Input::Draining
             | Input::Degraded
@@ -72,6 +75,12 @@ impl Standing {
         self.is_usable() && !matches!(self.input, Input::Drain | Input::Draining)
     }
 
+    /// New sessions go there only where everybody would be refused otherwise; those that sit there move when they can.
+    #[must_use]
+    pub fn is_last_resort(self) -> bool {
+        self.input == Input::Disputed
+    }
+
     /// Where it ranks.
     #[must_use]
     pub fn tier(self) -> Tier {
@@ -79,6 +88,7 @@ impl Standing {
             Input::SlowStart | Input::Up => Tier::Normal,
             Input::Maint
             | Input::Down
+            | Input::Disputed
             | Input::LastKnownDown
             | Input::Drain
             | Input::Draining
@@ -91,9 +101,10 @@ impl Standing {
 
 impl Input {
     /// Every input, strongest first.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Maint,
         Self::Down,
+        Self::Disputed,
         Self::LastKnownDown,
         Self::Drain,
         Self::Draining,
@@ -110,6 +121,7 @@ impl Input {
         match self {
             Self::Maint => "maint",
             Self::Down => "down",
+            Self::Disputed => "disputed",
             Self::LastKnownDown => "last_known_down",
             Self::Drain => "drain",
             Self::Draining => "draining",

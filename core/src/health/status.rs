@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::steady::{Steadiness, WEIGHT_STEPS};
-use super::verdict::{CastVote, State, Verdict, verdict};
+use super::verdict::{CastVote, State, Verdict, is_seen_up, verdict};
 use super::vote::{Silence, Site, Vote, Voter, vote_lasts};
 use super::{Failure, Input, LatestReport, Look, Outcome, Report, Said, Standing};
 use crate::clock::{Mono, Now, Time};
@@ -46,6 +46,8 @@ pub enum ServerChange {
         /// It is known to have been otherwise before; only then does `reset` reset anything.
         known: bool,
     },
+    /// The directors of its own site fell silent or abstain: this one is to look now.
+    Asked,
     /// Decisions see it otherwise.
     Standing {
         /// Before.
@@ -77,6 +79,8 @@ pub struct ServerHealth {
     voter: Voter,
     heard: BTreeMap<DirectorName, HeardVote>,
     verdict: Verdict,
+    /// It is down by the verdict, and somebody sees it serve.
+    disputed: bool,
     /// The last confirmed state, of this run or from the journal.
     known: Option<State>,
     /// The last confirmed state of this run.
@@ -88,6 +92,15 @@ pub struct ServerHealth {
     said: Said,
     steadiness: Steadiness,
     standing: Standing,
+    /// Nobody of its own site votes any more: this director's looks are what there is (R11).
+    alone: Option<Alone>,
+}
+
+/// This director of another site is asked about a server, because the directors of its own site fell silent or abstain.
+#[derive(Debug, Clone, Copy, Default)]
+struct Alone {
+    /// Looks since then.
+    looks: u32,
 }
 
 #[derive(Debug, Clone)]
@@ -106,6 +119,7 @@ impl ServerHealth {
             voter: Voter::new(site),
             heard: BTreeMap::new(),
             verdict: Verdict::Unconfirmed { last: None },
+            disputed: false,
             known: None,
             decided: None,
             before_fall: None,
@@ -114,6 +128,7 @@ impl ServerHealth {
             said: Said::default(),
             steadiness: Steadiness::default(),
             standing: Standing::UNKNOWN,
+            alone: None,
         }
     }
 
@@ -142,6 +157,9 @@ impl ServerHealth {
     /// Counts one look, with what the server said in it. Call [`Self::refresh`] afterwards.
     pub fn look(&mut self, look: &Look, pool: &PoolSettings, now: Now, changes: &mut Vec<ServerChange>) {
         let before = self.voter.vote();
+        if let Some(alone) = &mut self.alone {
+            alone.looks = alone.looks.saturating_add(1);
+        }
         match &look.outcome {
             Outcome::Bad(_) => self.voter.look(look, &pool.health, now.mono),
             Outcome::Good(report) => match self.take_report(report, pool, now, changes) {
@@ -224,7 +242,9 @@ impl ServerHealth {
 
     /// Brings verdict and standing up to date with votes and time, and says what changed. Harmless when called twice.
     pub fn refresh(&mut self, me: &DirectorName, pool: &PoolSettings, now: Now, changes: &mut Vec<ServerChange>) {
-        let next = self.decide(me, pool, now.mono);
+        let (next, seen_up) = self.decide(me, pool, now.mono);
+        self.disputed = seen_up && matches!(next, Verdict::Down { .. });
+        self.ask_others(now.mono, changes);
         if let (Some(state), true) = (next.state(), next.is_confirmed()) {
             self.settle(state, now.mono);
         }
@@ -242,7 +262,7 @@ impl ServerHealth {
         }
     }
 
-    fn decide(&self, me: &DirectorName, pool: &PoolSettings, now: Mono) -> Verdict {
+    fn decide(&self, me: &DirectorName, pool: &PoolSettings, now: Mono) -> (Verdict, bool) {
         let own = self.voter.vote();
         let own = own.as_ref().zip(self.voter.looked()).map(|(vote, looked)| CastVote {
             director: me,
@@ -258,7 +278,28 @@ impl ServerHealth {
             age: heard.age.saturating_add(now.since(heard.heard)),
             lasts: heard.lasts,
         });
-        verdict(own.into_iter().chain(heard), self.known)
+        let votes = own.into_iter().chain(heard);
+        (verdict(votes.clone(), self.known), is_seen_up(votes))
+    }
+
+    /// R11: when no director of the server's own site votes any more, the others look at once and often until they know, then as
+    /// often as its own directors did. A site that never had a vote is looked at as always: perhaps no director stands there.
+    fn ask_others(&mut self, now: Mono, changes: &mut Vec<ServerChange>) {
+        if self.voter.site() == Site::Own {
+            return;
+        }
+        let mut known = false;
+        let votes = self.heard.values().filter(|heard| heard.site == Site::Own).any(|heard| {
+            known = true;
+            let age = heard.age.saturating_add(now.since(heard.heard));
+            age <= heard.lasts && !matches!(heard.vote, Vote::Abstain(_))
+        });
+        if votes || !known {
+            self.alone = None;
+        } else if self.alone.is_none() {
+            self.alone = Some(Alone::default());
+            changes.push(ServerChange::Asked);
+        }
     }
 
     fn settle(&mut self, state: State, now: Mono) {
@@ -287,6 +328,7 @@ impl ServerHealth {
         let word = self.operator_word(now.time);
         match (&self.verdict, word) {
             (_, OperatorWord::Maint) => Input::Maint,
+            (Verdict::Down { .. }, OperatorWord::Ready) if self.disputed && !self.said.is_draining() => Input::Disputed,
             (Verdict::Down { .. }, _) => Input::Down,
             (Verdict::Unconfirmed { last: Some(State::Down) }, _) => Input::LastKnownDown,
             (_, OperatorWord::Drain) => Input::Drain,
@@ -315,7 +357,12 @@ impl ServerHealth {
     /// When to look again, counted from the start of the last look.
     #[must_use]
     pub fn next_probe(&self, pool: &PoolSettings, now: Mono) -> Duration {
-        self.voter.next_probe(&pool.health, self.steadiness.flaps(now))
+        let usual = self.voter.next_probe(&pool.health, self.steadiness.flaps(now));
+        match self.alone {
+            Some(alone) if alone.looks < pool.health.fall => usual.min(pool.health.fast),
+            Some(_) => usual.min(pool.health.interval),
+            None => usual,
+        }
     }
 
     /// Its name.

@@ -93,6 +93,12 @@ pub fn verdict<'a>(votes: impl Iterator<Item = CastVote<'a>> + Clone, last: Opti
     by_site(fresh.clone(), Site::Own).or_else(|| by_site(fresh, Site::Other)).unwrap_or(Verdict::Unconfirmed { last })
 }
 
+/// Whether a fresh vote says that it serves, whatever the verdict is.
+#[must_use]
+pub(super) fn is_seen_up<'a>(mut votes: impl Iterator<Item = CastVote<'a>>) -> bool {
+    votes.any(|cast| cast.age <= cast.lasts && *cast.vote == Vote::Up)
+}
+
 fn by_site<'a>(fresh: impl Iterator<Item = CastVote<'a>>, site: Site) -> Option<Verdict> {
     let mut down: Option<(&DirectorName, &Failure)> = None;
     for cast in fresh.filter(|cast| cast.site == site) {

@@ -24,6 +24,8 @@ struct Said {
 #[derive(Default)]
 pub(super) struct Last {
     said: BTreeMap<usize, Said>,
+    /// What each director said last about each key, and when.
+    by_host: BTreeMap<(usize, usize), (u64, SessionId, Option<ServerName>)>,
     /// What died with a director, if its journal does not bring it back.
     buried: BTreeMap<usize, Vec<(usize, u64)>>,
     /// The largest distance of two clocks so far.
@@ -47,11 +49,14 @@ impl Last {
     fn say(&mut self, world: &World, client: usize, said: Said) {
         self.skew = self.skew.max(crate::world::skew_of(world));
         let gap = self.skew + RENEWED_MS;
-        // The same place told again is no other word.
-        let close = self.said.get(&client).is_some_and(|old| {
-            let same = old.session == said.session && old.server == said.server && !old.vague;
-            !same && old.host != said.host && said.at < old.at + gap
+        // The same place told again is no other word; another director's other word is one, however often this one has spoken since:
+        // what it keeps it does not stamp anew.
+        let told = self.by_host.range((client, 0)..=(client, usize::MAX));
+        let close = told.clone().any(|((_, host), (at, session, server))| {
+            let same = *session == said.session && *server == said.server;
+            !same && *host != said.host && said.at < at + gap
         });
+        self.by_host.insert((client, said.host), (said.at, said.session, said.server.clone()));
         let said = Said { vague: said.vague || close, ..said };
         self.said.insert(client, said);
     }

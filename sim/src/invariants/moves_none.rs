@@ -27,6 +27,8 @@ impl Invariant for MovesNone {
             let way = (Node::Director(host), Node::Server(server));
             world.reaches(way.0, way.1) && long(world.reaches_since(way.0, way.1))
         });
+        // Who has just started repeats what its journal says of a server until it has looked (R12).
+        let reached = reached && (world.hosts[*host].up_since == 0 || long(world.hosts[*host].up_since));
         let healthy = backend.serves && (backend.since == 0 || long(backend.since)) && reached;
         let moved = seat.affinity == Affinity::Moved && seat.session() == before.session();
         // The generation that moved must be this client's own: another answer of its key may have been lost on the way.

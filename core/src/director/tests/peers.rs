@@ -9,7 +9,7 @@ use crate::clock::{Now, Stamp, Time};
 use crate::director::{Director, End};
 use crate::entry::{EndReason, Entry, OperatorWord, ServerOrder};
 use crate::event::{Effect, Event};
-use crate::health::{Failure, FailureKind, Look, Outcome};
+use crate::health::{Failure, FailureKind, Input, Look, Outcome};
 use crate::replication::{Violation, WINDOW_BYTES, WINDOW_MESSAGES};
 use crate::seating::{Affinity, Refusal};
 use crate::wire::{Hello, Lane, Message, VERSION, VERSION_MIN};
@@ -401,4 +401,69 @@ fn after_a_failover_the_crowd_is_paced_by_all_directors_of_the_site_together() {
         house.pass(Duration::from_secs(1));
     }
     assert!((90..=120).contains(&admitted), "10 a second for 10 seconds, and the first second's burst: {admitted}");
+}
+
+#[test]
+fn nobody_is_refused_while_another_site_sees_a_server_that_serves() {
+    let mut house = House::new(&["east-1", "west-1"], &settings(2, 1));
+    house.join_all();
+    house.pass(Duration::from_secs(2));
+    let seat = house.at("west-1").start("k").unwrap();
+    assert_eq!(seat.server.datacenter, name("east"));
+    // East-1's way to both of its servers is broken; west-1 reaches them and sees them serve.
+    ["ua1", "ua2"].iter().for_each(|server| house.at("east-1").kill(server));
+    house.pass(Duration::from_secs(2));
+    for who in ["east-1", "west-1"] {
+        let view = house.at(who).director.view();
+        assert_eq!(view.server(&name("ua1")).unwrap().1.standing.input, Input::Disputed, "{who}");
+        assert_eq!(
+            at(&house.at(who).start(&format!("new at {who}")).unwrap()),
+            "ub1",
+            "a server that is up comes first"
+        );
+    }
+    assert_eq!(at(&house.at("west-1").start("k").unwrap()), "ub1");
+    let other = house.at("west-1").start("other").unwrap();
+    ["east-1", "west-1"].iter().for_each(|who| house.at(who).kill("ub1"));
+    house.pass(Duration::from_secs(2));
+    // Everything is down by the verdict, and there are two servers that somebody sees serve.
+    let last = house.at("west-1").start("k").unwrap();
+    assert!(at(&last).starts_with("ua") && last.affinity == Affinity::Moved, "{last:?}");
+    house.carry();
+    let again = house.at("east-1").start("k").unwrap();
+    assert_eq!((at(&again), again.affinity), (at(&last), Affinity::Kept), "who has found the last resort stays there");
+    let kept = house.at("west-1").start("other").unwrap();
+    assert!(at(&kept).starts_with("ua") && at(&other) == "ub1");
+    assert!(house.at("west-1").director.view().pool(&pool()).unwrap().can_seat());
+    // An operator's word is above it.
+    ["ua1", "ua2"].iter().for_each(|server| house.at("west-1").order(server, OperatorWord::Drain));
+    house.pass(Duration::from_secs(1));
+    assert!(matches!(house.at("west-1").start("nobody"), Err(Refusal::NoServer(_))));
+}
+
+#[test]
+fn r11_a_site_whose_directors_fall_silent_is_looked_at_by_the_others_at_once_and_often_until_they_know() {
+    let mut house = House::new(&["east-1", "west-1"], &settings(1, 1));
+    house.join_all();
+    house.pass(Duration::from_secs(2));
+    let good = Look { took: Duration::from_millis(1), outcome: Outcome::Good(Default::default()) };
+    let rig = house.at("west-1");
+    let (health, now) = (rig.settings.pools[&pool()].health.clone(), rig.now);
+    while rig.director.next_effect().is_some() {}
+    let asked = |director: &Director| {
+        std::iter::from_fn(|| director.next_effect()).filter(|it| *it == Effect::ProbeNow(name("ua1"))).count()
+    };
+    assert_eq!(rig.director.handle_look(&name("ua1"), &good, now), 5 * health.interval);
+    house.cut("east-1", "west-1");
+    let rig = house.at("west-1");
+    rig.pass(Duration::from_secs(20));
+    assert_eq!(asked(&rig.director), 1);
+    let waits: Vec<_> = (0..5).map(|_| rig.director.handle_look(&name("ua1"), &good, rig.now)).collect();
+    assert_eq!(waits, [health.fast, health.fast, health.interval, health.interval, health.interval]);
+    rig.pass(Duration::from_secs(20));
+    assert_eq!(asked(&rig.director), 0, "once");
+    house.join_all();
+    house.pass(Duration::from_secs(4));
+    let rig = house.at("west-1");
+    assert_eq!(rig.director.handle_look(&name("ua1"), &good, rig.now), 5 * health.interval);
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::clock::{Mono, Now, Time};
 use crate::director::Director;
 use crate::entry::{Entry, OperatorWord, SeatEntry};
-use crate::health::{Failure, FailureKind, Look, Outcome, Report};
+use crate::health::{Failure, FailureKind, Input, Look, Outcome, Report, Vote};
 use crate::ids::{DatacenterName, DirectorName, Incarnation, Key, LabelName, PoolName, ServerName, SessionId};
 use crate::seating::{Refusal, RequestKey, Seat, Shown, StartRequest};
 use crate::session::TableOptions;
@@ -132,8 +132,12 @@ impl Rig {
         let view = self.director.view();
         for server in view.pool(&pool()).unwrap().servers() {
             let name = &server.settings.name;
-            let down =
-                matches!(server.standing.input, crate::health::Input::Down | crate::health::Input::LastKnownDown);
+            let own = self.director.server_health(name).and_then(|health| health.voter().vote());
+            let down = match server.standing.input {
+                Input::Down | Input::LastKnownDown => true,
+                Input::Disputed => matches!(own, Some(Vote::Down(_))),
+                _ => false,
+            };
             if down { self.kill(name.as_str()) } else { self.good(name) }
         }
     }
