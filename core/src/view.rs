@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::clock::{Mono, Time};
 use crate::health::{Standing, Tier};
 use crate::ids::{DatacenterName, Incarnation, IncarnationTag, LabelName, PoolName, ServerName};
-use crate::load::ServerLoad;
+use crate::load::{Board, ServerLoad, Shown};
 use crate::placement::{Loads, PlacementSet, Seatable, ServerSlot, stepped_weight};
 use crate::role::Service;
 use crate::seating::Target;
@@ -33,6 +33,9 @@ pub struct PoolView {
     settings: Arc<PoolSettings>,
     ix: PoolIx,
     servers: Vec<ServerView>,
+    /// Where the loads of all servers are shown, and which place is whose, by slot.
+    board: Board,
+    places: Vec<u32>,
     /// Slots by the table's server index, sorted.
     by_ix: Vec<(ServerIx, ServerSlot)>,
     sites: Vec<SiteView>,
@@ -128,13 +131,14 @@ impl View {
 impl PoolView {
     /// Puts one pool's picture together. `sites` is the ladder: the active datacenter first, then the others in order.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         settings: Arc<PoolSettings>,
         ix: PoolIx,
         servers: Vec<ServerView>,
         role: RoleView,
         ladder: &[(DatacenterName, Service)],
         turn: Arc<AtomicU64>,
+        board: Board,
     ) -> Self {
         let slots = || servers.iter().zip(0_u32..).map(|(server, at)| (server, ServerSlot(at)));
         let mut by_ix: Vec<_> = slots().map(|(server, slot)| (server.ix, slot)).collect();
@@ -164,7 +168,8 @@ impl PoolView {
             })
             .collect();
         let resort = set(&|server| server.standing.is_last_resort());
-        Self { settings, ix, by_ix, sites, resort, role, servers, turn }
+        let places = servers.iter().map(|server| u32::try_from(server.ix.index()).unwrap_or(u32::MAX)).collect();
+        Self { settings, ix, board, places, by_ix, sites, resort, role, servers, turn }
     }
 
     /// Its configuration.
@@ -311,7 +316,11 @@ impl<'v> PoolLoads<'v> {
 
 impl Loads for PoolLoads<'_> {
     fn load(&self, server: ServerSlot) -> u32 {
-        self.pool.at(server).map_or(u32::MAX, |server| server.load.load(self.now))
+        let place = usize::try_from(server.0).ok().and_then(|slot| self.pool.places.get(slot));
+        match place.map_or(Shown::Ask, |place| self.pool.board.read(*place as usize)) {
+            Shown::Load(load) => load,
+            Shown::Ask => self.pool.at(server).map_or(u32::MAX, |server| server.load.load(self.now)),
+        }
     }
 
     fn capacity(&self, server: ServerSlot) -> u32 {

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use crate::load::ServerLoad;
+use crate::load::{Board, ServerLoad};
 use crate::session::{Change, ServerIx};
 
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     loads: ArcSwap<Vec<Arc<ServerLoad>>>,
-    growing: Mutex<()>,
+    growing: Mutex<Board>,
 }
 
 impl Counts {
@@ -21,14 +21,20 @@ impl Counts {
         if let Some(load) = self.loads.load().get(server.index()) {
             return Arc::clone(load);
         }
-        let _growing = self.growing.lock();
+        let mut board = self.growing.lock();
+        *board = board.with_room(server.index());
         let mut loads = Vec::clone(&self.loads.load());
         while loads.len() <= server.index() {
-            loads.push(Arc::new(ServerLoad::new(0)));
+            loads.push(Arc::new(ServerLoad::on(&board, loads.len(), 0)));
         }
         let load = Arc::clone(&loads[server.index()]);
         self.loads.store(Arc::new(loads));
         load
+    }
+
+    /// Where all loads are shown.
+    pub(super) fn board(&self) -> Board {
+        self.growing.lock().clone()
     }
 
     /// Moves a live seat from where it was to where it is.

@@ -131,8 +131,11 @@ impl<'v> At<'v> {
     /// Who may be asked for a place at all; load is another question.
     pub(super) fn eligible(&self, without: Option<&'v ServerName>) -> impl Fn(ServerSlot) -> bool + Copy + use<'v> {
         let (pool, labels) = (self.pool, self.request.labels);
+        // Most starts ask for nothing in particular; then no server has to be looked at.
+        let any = without.is_none() && labels.is_empty();
         move |slot| {
-            pool.at(slot)
+            any || pool
+                .at(slot)
                 .is_some_and(|server| Some(&server.settings.name) != without && server.offers(pool.settings(), labels))
         }
     }

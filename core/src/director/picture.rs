@@ -125,5 +125,5 @@ fn draw(control: &Control, pool: &Arc<PoolSettings>, names: &Names, counts: &Cou
         active,
     };
     let turn = control.view.pool(&pool.name).map(|drawn| drawn.turn()).unwrap_or_default();
-    Ok(PoolView::new(Arc::clone(pool), names.pool(&pool.name)?, servers, role, &ladder, turn))
+    Ok(PoolView::new(Arc::clone(pool), names.pool(&pool.name)?, servers, role, &ladder, turn, counts.board()))
 }

@@ -2,7 +2,14 @@
 //!
 //! Load = max(reported sessions + placements since, own count of seats without orphans past grace) (`rules.md`). Placements count
 //! before a load report does, so that a crowd does not land on the server whose report is oldest. Counters are atomics that live
-//! as long as the server is configured; the view only points to them, so a start changes them without touching the view.
+//! as long as the server is configured; the view only points to them, so a start changes them without touching the view. What they
+//! come to stands on the [`Board`] as well, where a placement reads the loads of many servers at once.
+
+mod board;
+
+pub(crate) use board::{Board, Shown};
+
+use board::Place;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -16,7 +23,10 @@ const BUCKETS: usize = 11;
 const NOT_REPORTED: u32 = u32::MAX;
 
 /// The counters of one server.
+///
+/// What every load asks for comes first, so that it is one line of the cache.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub struct ServerLoad {
     /// Live seats in the table.
     seats: AtomicU32,
@@ -24,10 +34,6 @@ pub struct ServerLoad {
     stale: AtomicU32,
     /// Placements decided and not yet in the table.
     reserved: AtomicU32,
-    /// Placements of minted keys that are not stored, by minute; the minute itself in the upper half.
-    minted: [AtomicU64; BUCKETS],
-    /// Whether there may be any, so that pools with given keys never look.
-    any_minted: AtomicBool,
     /// What the server said last.
     reported: AtomicU32,
     /// All placements so far.
@@ -35,19 +41,31 @@ pub struct ServerLoad {
     /// `placed` at the report before the last one: a placement counts until the second report after it, because the first may
     /// have been written before the client arrived.
     counted: AtomicU64,
-    /// `placed` at the last report.
-    placed_at_report: AtomicU64,
     /// The server's own capacity, else the pool's.
     capacity: AtomicU32,
+    /// Whether there may be any minted ones, so that pools with given keys never look.
+    any_minted: AtomicBool,
+    /// Placements of minted keys that are not stored, by minute; the minute itself in the upper half.
+    minted: [AtomicU64; BUCKETS],
+    /// `placed` at the last report.
+    placed_at_report: AtomicU64,
     /// When the last report came.
     reported_at: AtomicU64,
+    /// Where the load is shown.
+    place: Option<Place>,
 }
 
 impl ServerLoad {
-    /// A server that carries nothing yet.
+    /// A server that carries nothing yet, and is shown on no board.
     #[must_use]
     pub fn new(capacity: u32) -> Self {
+        Self::on(&Board::default(), 0, capacity)
+    }
+
+    /// A server that carries nothing yet, at its place on a board.
+    pub(crate) fn on(board: &Board, number: usize, capacity: u32) -> Self {
         Self {
+            place: board.place(number),
             seats: AtomicU32::new(0),
             stale: AtomicU32::new(0),
             reserved: AtomicU32::new(0),
@@ -65,13 +83,17 @@ impl ServerLoad {
     /// The load now.
     #[must_use]
     pub fn load(&self, now: Time) -> u32 {
+        self.load_with(self.minted_pending(now))
+    }
+
+    fn load_with(&self, minted: u32) -> u32 {
         let reserved = self.reserved.load(Relaxed);
         let own = self
             .seats
             .load(Relaxed)
             .saturating_sub(self.stale.load(Relaxed))
             .saturating_add(reserved)
-            .saturating_add(self.minted_pending(now));
+            .saturating_add(minted);
         match self.reported.load(Relaxed) {
             NOT_REPORTED => own,
             reported => {
@@ -79,6 +101,13 @@ impl ServerLoad {
                 let since = u32::try_from(since).unwrap_or(u32::MAX);
                 own.max(reported.saturating_add(since).saturating_add(reserved))
             }
+        }
+    }
+
+    /// Writes the load on the board. Minted keys stop counting by the clock alone, so those who have any must be asked.
+    fn show(&self) {
+        if let Some(place) = &self.place {
+            place.show(|| (!self.any_minted.load(Relaxed)).then(|| self.load_with(0)));
         }
     }
 
@@ -118,27 +147,32 @@ impl ServerLoad {
         self.counted.store(before, Relaxed);
         self.reported.store(sessions.min(NOT_REPORTED - 1), Relaxed);
         self.reported_at.store(now.0, Relaxed);
+        self.show();
     }
 
     /// Forgets the report: it is of another life of the process, or too old.
     pub fn forget_report(&self) {
         self.reported.store(NOT_REPORTED, Relaxed);
+        self.show();
     }
 
     /// Takes a place before the seat is in the table; follow with [`Self::settle`] or [`Self::release`].
     pub fn reserve(&self) {
         self.reserved.fetch_add(1, Relaxed);
+        self.show();
     }
 
     /// Gives the place back.
     pub fn release(&self) {
         decrease(&self.reserved);
+        self.show();
     }
 
     /// The reserved place is now a stored seat (counted by [`Self::seated`]).
     pub fn settle(&self) {
         self.placed.fetch_add(1, Relaxed);
         decrease(&self.reserved);
+        self.show();
     }
 
     /// The reserved place is now a seat with a minted key, which is not stored until it is seen again.
@@ -152,6 +186,7 @@ impl ServerLoad {
             let count = if word >> 32 == minute { word & 0xffff_ffff } else { 0 };
             Some((minute << 32) | (count + 1).min(0xffff_ffff))
         });
+        self.show();
     }
 
     /// A minted key was seen again and is stored now: its placement no longer counts apart.
@@ -179,16 +214,19 @@ impl ServerLoad {
     /// A live seat entered the table.
     pub fn seated(&self) {
         self.seats.fetch_add(1, Relaxed);
+        self.show();
     }
 
     /// A live seat left the table.
     pub fn unseated(&self) {
         decrease(&self.seats);
+        self.show();
     }
 
     /// Seats that are orphans past grace, as the sweeper counted them.
     pub fn mark_stale(&self, orphans: u32) {
         self.stale.store(orphans, Relaxed);
+        self.show();
     }
 
     fn minted_pending(&self, now: Time) -> u32 {
