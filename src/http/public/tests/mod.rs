@@ -5,6 +5,7 @@ mod doors;
 mod fixture;
 mod floods;
 mod handover;
+mod hostile;
 mod log;
 mod owners;
 mod redirects;
