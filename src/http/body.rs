@@ -14,7 +14,19 @@ use crate::http::problem::Problem;
 /// # Errors
 /// 413 above the limit, 415 when it is encoded, 408 when it does not arrive in time, 400 when it breaks off.
 pub(super) async fn read(headers: &HeaderMap, payload: Payload, limits: &Limits) -> Result<Bytes, Problem> {
-    let limit = limits.body;
+    read_at_most(limits.body, headers, payload, limits).await
+}
+
+/// Reads a whole body of another size than most.
+///
+/// # Errors
+/// As [`read`].
+pub(super) async fn read_at_most(
+    limit: usize,
+    headers: &HeaderMap,
+    payload: Payload,
+    limits: &Limits,
+) -> Result<Bytes, Problem> {
     if headers.get_all(CONTENT_ENCODING).any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Err(Problem::Media { expected: "sent without a Content-Encoding" });
     }
@@ -62,7 +74,7 @@ pub(super) fn object(body: &[u8], depth: usize) -> Result<Map<String, Value>, Pr
 }
 
 /// Counts brackets outside of strings, before any of them costs a stack frame.
-fn is_deeper(json: &[u8], limit: usize) -> bool {
+pub(super) fn is_deeper(json: &[u8], limit: usize) -> bool {
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in json {
         match byte {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use maitred_core::ids::{DatacenterName, ServerName};
 use maitred_core::seating::{AvoidRefusal, Refusal, Shortage};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::credentials::TicketFault;
 
@@ -42,10 +42,30 @@ pub enum Problem {
         /// The current seat, as the listener shows it to this caller.
         current: Value,
     },
+    /// What the request would replace is not what it expects (R9).
+    Changed {
+        /// The ETag of what is there.
+        etag: Option<String>,
+        /// The request said what it expects (`If-Match`, `If-None-Match`).
+        conditional: bool,
+    },
+    /// The server has not confirmed who is logged in at the session, or the agent has gone on to another one.
+    NotConfirmed,
+    /// The director's memory is full.
+    NoRoom,
     /// The body is longer than the limit.
     TooLarge {
         /// The limit, in bytes.
         limit: usize,
+    },
+    /// One attribute of the body holds more than it may.
+    OverLimit {
+        /// Which.
+        attribute: &'static str,
+        /// The limit.
+        limit: usize,
+        /// Of what: `entries`, `bytes`.
+        unit: &'static str,
     },
     /// The request target is longer than the limit.
     TooLong {
@@ -122,13 +142,14 @@ impl Problem {
     pub fn status(&self) -> u16 {
         match self {
             Self::Malformed { .. } | Self::Ticket(_) | Self::Config { .. } | Self::Unsupported(_) => 400,
-            Self::Stale { .. } | Self::InProgress | Self::Ambiguous(_) => 409,
-            Self::TooLarge { .. } => 413,
+            Self::Changed { conditional: true, .. } => 412,
+            Self::Changed { .. } | Self::Stale { .. } | Self::InProgress | Self::Ambiguous(_) => 409,
+            Self::TooLarge { .. } | Self::OverLimit { .. } => 413,
             Self::TooLong { .. } => 414,
             Self::Media { .. } => 415,
             Self::Headers { .. } => 431,
             Self::Unauthenticated => 401,
-            Self::Forbidden(_) | Self::OriginUnknown => 403,
+            Self::Forbidden(_) | Self::OriginUnknown | Self::NotConfirmed => 403,
             Self::NotFound | Self::DoesNotExist => 404,
             Self::Method { .. } => 405,
             Self::TooSlow => 408,
@@ -138,6 +159,7 @@ impl Problem {
             Self::Passive { .. }
             | Self::NoServer(_)
             | Self::NothingYet
+            | Self::NoRoom
             | Self::LostConnection(_)
             | Self::NotAccessible => 503,
             Self::Internal => 500,
@@ -151,17 +173,21 @@ impl Problem {
             Self::Malformed { .. } | Self::Ticket(_) | Self::Config { .. } => 1000,
             Self::Paced { .. } => 1001,
             Self::Passive { .. } => 1002,
-            Self::Stale { .. } => 1003,
-            Self::TooLarge { .. } | Self::TooLong { .. } | Self::Media { .. } | Self::Headers { .. } => 1004,
+            Self::Stale { .. } | Self::Changed { .. } => 1003,
+            Self::TooLarge { .. }
+            | Self::OverLimit { .. }
+            | Self::TooLong { .. }
+            | Self::Media { .. }
+            | Self::Headers { .. } => 1004,
             Self::Unauthenticated => 1005,
-            Self::Forbidden(_) | Self::OriginUnknown => 1006,
+            Self::Forbidden(_) | Self::OriginUnknown | Self::NotConfirmed => 1006,
             Self::NotFound => 1007,
             Self::Method { .. } => 1008,
             Self::TooSlow => 1009,
             Self::UnknownHost => 1010,
             Self::Internal => 1011,
             Self::Unsupported(_) => 2000,
-            Self::NoServer(_) | Self::NothingYet => 2001,
+            Self::NoServer(_) | Self::NothingYet | Self::NoRoom => 2001,
             Self::LostConnection(_) => 2002,
             Self::NotAccessible => 2003,
             Self::InProgress => 2004,
@@ -179,7 +205,10 @@ impl Problem {
             Self::Ticket(_) => "Ticket refused",
             Self::Config { .. } => "Configuration refused",
             Self::Stale { .. } => "Stale: this is not the current seat",
-            Self::TooLarge { .. } => "Body too large",
+            Self::Changed { .. } => "Changed: something else is there",
+            Self::NotConfirmed => "Not confirmed",
+            Self::NoRoom => "No room",
+            Self::TooLarge { .. } | Self::OverLimit { .. } => "Body too large",
             Self::TooLong { .. } => "Address too long",
             Self::Media { .. } => "Body of another kind",
             Self::Headers { .. } => "Header too large",
@@ -215,6 +244,14 @@ impl Problem {
             }
             Self::Stale { .. } => {
                 "What the request names is not the current seat, which is shown in \"current\".".into()
+            }
+            Self::Changed { .. } => "What is there is not what the request expects; its ETag is in \"current\".".into(),
+            Self::NotConfirmed => {
+                "Only the server that has confirmed who is logged in may read this; the newest confirm counts.".into()
+            }
+            Self::NoRoom => "This director remembers as many sessions as it can.".into(),
+            Self::OverLimit { attribute, limit, unit } => {
+                format!("{attribute} may have at most {limit} {unit}.").into()
             }
             Self::TooLarge { limit } => format!("The body may have at most {limit} bytes.").into(),
             Self::TooLong { limit } => format!("The address may have at most {limit} bytes.").into(),
@@ -296,7 +333,9 @@ impl Problem {
             Self::Config { faults } => body.faults = Some(faults),
             Self::OriginUnknown => body.reason = Some("origin_unknown"),
             Self::Passive { active } => body.active = active.as_ref().map(DatacenterName::as_str),
-            Self::Stale { current } => body.current = Some(current),
+            Self::Stale { current } => body.current = Some(Cow::Borrowed(current)),
+            Self::Changed { etag, .. } => body.current = Some(Cow::Owned(json!({ "etag": etag }))),
+            Self::OverLimit { attribute, .. } => body.attribute = Some(attribute),
             Self::Ambiguous(servers) => body.servers = Some(servers),
             Self::NoServer(shortage) => body.blocked = Some(Blocked::from(shortage)),
             _ => {}
@@ -348,7 +387,7 @@ pub struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     active: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    current: Option<&'a Value>,
+    current: Option<Cow<'a, Value>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     servers: Option<&'a [ServerName]>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -405,7 +444,7 @@ fn in_words(shortage: &Shortage) -> String {
 mod tests {
     use super::*;
 
-    fn json(problem: &Problem) -> Value {
+    fn shown(problem: &Problem) -> Value {
         serde_json::to_value(problem.body("r1", problem.retry_after(0))).unwrap_or_default()
     }
 
@@ -415,6 +454,11 @@ mod tests {
         let rows = [
             (Problem::malformed("key", "is empty"), 400, 1000),
             (Problem::Stale { current: Value::Null }, 409, 1003),
+            (Problem::Changed { etag: None, conditional: false }, 409, 1003),
+            (Problem::Changed { etag: None, conditional: true }, 412, 1003),
+            (Problem::NotConfirmed, 403, 1006),
+            (Problem::NoRoom, 503, 2001),
+            (Problem::OverLimit { attribute: "held", limit: 1, unit: "entries" }, 413, 1004),
             (Problem::TooLarge { limit: 1 }, 413, 1004),
             (Problem::TooLong { limit: 1 }, 414, 1004),
             (Problem::Media { expected: "JSON" }, 415, 1004),
@@ -439,7 +483,7 @@ mod tests {
         ];
         for (problem, status, code) in rows {
             assert_eq!((problem.status(), problem.code()), (status, code), "{problem:?}");
-            let body = json(&problem);
+            let body = shown(&problem);
             for member in ["type", "title", "status", "detail", "code", "request_id"] {
                 assert!(!body[member].is_null(), "{problem:?} lacks {member}");
             }
@@ -448,7 +492,7 @@ mod tests {
 
     #[test]
     fn a_malformed_request_names_the_attribute() {
-        let body = json(&Problem::malformed("key", "is empty"));
+        let body = shown(&Problem::malformed("key", "is empty"));
         assert_eq!(body["attribute"], "key");
         assert_eq!(body["detail"], "key is empty");
     }
@@ -456,7 +500,7 @@ mod tests {
     #[test]
     fn a_shortage_says_which_reason_stands_in_the_way() {
         let shortage = Shortage { servers: 4, down: 3, full: 1, ..Shortage::default() };
-        let body = json(&Problem::NoServer(shortage));
+        let body = shown(&Problem::NoServer(shortage));
         assert_eq!(body["detail"], "No server accepts this: of 4 servers 3 are down, 1 is full.");
         assert_eq!(body["blocked"]["down"], 3);
     }
@@ -473,6 +517,6 @@ mod tests {
 
     #[test]
     fn an_unknown_origin_says_so_in_one_word() {
-        assert_eq!(json(&Problem::OriginUnknown)["reason"], "origin_unknown");
+        assert_eq!(shown(&Problem::OriginUnknown)["reason"], "origin_unknown");
     }
 }

@@ -73,10 +73,23 @@ const fn metric(name: &'static str, kind: Kind, labels: &'static [&'static str],
 /// All metrics, in order of name.
 pub const METRICS: &[Metric] = &[
     metric(
+        "maitred_agent_state_total",
+        Kind::Counter,
+        &["operation", "outcome"],
+        "Agent states that servers read or wrote: ok, none, stale, changed, not_confirmed or refused",
+    ),
+    metric("maitred_agent_states", Kind::Sampled, &[], "Agent states in memory"),
+    metric(
         "maitred_auth_failures_total",
         Kind::Counter,
         &["reason"],
         "Requests to the internal listener without valid credentials",
+    ),
+    metric(
+        "maitred_beats_total",
+        Kind::Counter,
+        &["outcome"],
+        "Beats of servers: taken, refused, or of a former life of the server",
     ),
     metric("maitred_bounces_total", Kind::Counter, &["pool"], "Browsers that kept coming back and were shown a page"),
     metric("maitred_build_info", Kind::Sampled, &["version"], "Always 1; the version that runs"),
@@ -115,6 +128,13 @@ pub const METRICS: &[Metric] = &[
         Kind::Counter,
         &["outcome"],
         "Attempts to take another configuration, by signal, file change or order: ok or refused",
+    ),
+    metric("maitred_confirmed_sessions", Kind::Sampled, &[], "Sessions whose server has confirmed who is logged in"),
+    metric(
+        "maitred_confirms_total",
+        Kind::Counter,
+        &["outcome"],
+        "Servers' words about who is logged in: changed, unchanged, stale or refused",
     ),
     metric(
         "maitred_cookie_rejected_total",
@@ -158,7 +178,7 @@ pub const METRICS: &[Metric] = &[
         "maitred_orders_total",
         Kind::Counter,
         &["order", "outcome"],
-        "Operators' orders: changed, unchanged or refused",
+        "Operators' orders and servers' ends: changed, unchanged or refused",
     ),
     metric(
         "maitred_peer_bytes_total",
@@ -209,6 +229,12 @@ pub const METRICS: &[Metric] = &[
         Kind::Counter,
         &["pool", "outcome"],
         "Clients' reports that their server does not answer: forwarded to a look, or coalesced with another",
+    ),
+    metric(
+        "maitred_resets_total",
+        Kind::Counter,
+        &["reason"],
+        "Sessions that servers were told to reset: moved, superseded, ended or dependency",
     ),
     metric("maitred_role_epoch", Kind::Sampled, &["pool"], "Changes of a pool's active datacenter"),
     metric("maitred_server_capacity", Kind::Sampled, &["pool", "server"], "Sessions that a server can hold"),

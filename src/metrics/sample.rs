@@ -52,6 +52,9 @@ fn process(text: &mut Text, sources: &Sources<'_>) {
     text.begin("maitred_start_time_seconds").value(&[], seconds(vitals.started()));
     text.begin("maitred_stopping").value(&[], truth(*stopping));
     text.begin("maitred_table_records").value(&[], director.sessions() as f64);
+    let (confirmed, states) = director.remembered();
+    text.begin("maitred_confirmed_sessions").value(&[], confirmed as f64);
+    text.begin("maitred_agent_states").value(&[], states as f64);
     text.begin("maitred_config_info").value(&[digest], 1.0);
     let reload = vitals.reloads().last();
     text.begin("maitred_config_last_reload_successful").value(&[], truth(reload.refused.is_none()));

@@ -26,5 +26,5 @@ pub use address::{Found, Lookup, SystemLookup};
 pub use line::KEEP_MAX;
 pub use plan::Planner;
 pub use prober::Prober;
-pub use report::{ReportError, parse as parse_report};
+pub use report::{ReportError, ReportFault, ReportFields, parse as parse_report};
 pub use target::{Ask, Check, Clients, HttpAsk, Target, TargetError, TlsAsk};

@@ -10,6 +10,7 @@ use std::fmt;
 
 use maitred_core::health::Report;
 use maitred_core::ids::{Incarnation, NAME_BYTES_MAX, ServerName};
+use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 use thiserror::Error;
@@ -20,6 +21,8 @@ const DEPTH_MAX: usize = 32;
 const DEPENDS_MAX: usize = 64;
 /// The version of the report that is understood. Fields may be added within it: unknown ones are ignored.
 const VERSION: u64 = 1;
+/// The member by which a body claims to be a report.
+const CLAIM: &str = "maitred";
 
 /// Why a body that claims to be a report is none. The text is short, printable and quotes nothing that was sent.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -52,8 +55,8 @@ pub fn parse(body: &[u8]) -> Result<Option<Report>, ReportError> {
 }
 
 fn mentions_claim(text: &[u8]) -> bool {
-    const CLAIM: &[u8] = b"\"maitred\"";
-    text.windows(CLAIM.len()).any(|window| window == CLAIM)
+    const QUOTED: &[u8] = b"\"maitred\"";
+    text.windows(QUOTED.len()).any(|window| window == QUOTED)
 }
 
 /// The deepest nesting of brackets outside strings. Counted beforehand, so that the limit does not depend on the parser's stack.
@@ -98,70 +101,105 @@ impl<'de> Visitor<'de> for ReportSeed<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Report, A::Error> {
-        let mut fields = Fields::default();
-        let mut repeated = None;
+        let mut fields = ReportFields::default();
         while let Some(name) = map.next_key::<Cow<'de, str>>()? {
-            if name == "maitred" {
+            if name == CLAIM {
                 self.claimed.set(true);
             }
-            let Some(slot) = fields.slot(&name) else {
+            if !fields.take(&name, &mut map)? {
                 map.next_value::<IgnoredAny>()?;
-                continue;
-            };
-            if slot.replace(map.next_value()?).is_some() {
-                repeated = Some(name);
             }
         }
         if !self.claimed.get() {
             return Ok(Report::default());
         }
-        match repeated {
-            Some(name) => Err(de::Error::custom(format_args!("{name} is given twice"))),
-            None => fields.judge().map_err(de::Error::custom),
-        }
+        fields.judge(true).map_err(de::Error::custom)
     }
 }
 
-/// The fields of a report as they were sent.
-#[derive(Default)]
-struct Fields {
+/// What is wrong with a report. Quotes nothing that was sent.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{member} {fault}")]
+pub struct ReportFault {
+    /// Which member.
+    pub member: &'static str,
+    /// What is wrong with it.
+    pub fault: Cow<'static, str>,
+}
+
+fn fault(member: &'static str, fault: impl Into<Cow<'static, str>>) -> ReportFault {
+    ReportFault { member, fault: fault.into() }
+}
+
+/// The members of a report as they were sent, in a probe's body or among those of a beat.
+#[derive(Debug, Default)]
+pub struct ReportFields {
     maitred: Option<Value>,
     server: Option<Value>,
     incarnation: Option<Value>,
     sessions: Option<Value>,
     capacity: Option<Value>,
     draining: Option<Value>,
-    depends: Option<Value>,
+    depends: Option<Words>,
+    repeated: Option<&'static str>,
 }
 
-impl Fields {
-    fn slot(&mut self, name: &str) -> Option<&mut Option<Value>> {
-        Some(match name {
-            "maitred" => &mut self.maitred,
-            "server" => &mut self.server,
-            "incarnation" => &mut self.incarnation,
-            "sessions" => &mut self.sessions,
-            "capacity" => &mut self.capacity,
-            "draining" => &mut self.draining,
-            "depends" => &mut self.depends,
-            _ => return None,
-        })
+impl ReportFields {
+    /// Takes a member's value, if it is one of a report's; says whether it was.
+    ///
+    /// # Errors
+    /// When the value is broken JSON.
+    pub fn take<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
+        let (name, slot) = match name {
+            CLAIM => (CLAIM, &mut self.maitred),
+            "server" => ("server", &mut self.server),
+            "incarnation" => ("incarnation", &mut self.incarnation),
+            "sessions" => ("sessions", &mut self.sessions),
+            "capacity" => ("capacity", &mut self.capacity),
+            "draining" => ("draining", &mut self.draining),
+            "depends" => {
+                if self.depends.replace(map.next_value()?).is_some() {
+                    self.repeated.get_or_insert("depends");
+                }
+                return Ok(true);
+            }
+            _ => return Ok(false),
+        };
+        if slot.replace(map.next_value()?).is_some() {
+            self.repeated.get_or_insert(name);
+        }
+        Ok(true)
     }
 
-    fn judge(self) -> Result<Report, String> {
-        if self.maitred.as_ref().and_then(Value::as_u64) != Some(VERSION) {
-            return Err(format!("maitred is not {VERSION}"));
+    /// What they say. A body of its own says whose it is and in which version; a beat need not, for its path does.
+    ///
+    /// # Errors
+    /// [`ReportFault`] for the first member that is missing or wrong.
+    pub fn judge(self, on_its_own: bool) -> Result<Report, ReportFault> {
+        if let Some(name) = self.repeated {
+            return Err(fault(name, "is given twice"));
         }
-        let server = self.server.as_ref().and_then(Value::as_str).ok_or("server is missing or no text")?;
+        match given(self.maitred) {
+            None if !on_its_own => {}
+            Some(version) if version.as_u64() == Some(VERSION) => {}
+            None | Some(_) => return Err(fault(CLAIM, format!("is not {VERSION}"))),
+        }
+        let server = match given(self.server) {
+            None if !on_its_own => None,
+            Some(Value::String(name)) => {
+                Some(ServerName::parse(&name).map_err(|error| fault("server", error.to_string()))?)
+            }
+            None | Some(_) => return Err(fault("server", "is missing or no text")),
+        };
         Ok(Report {
-            server: Some(ServerName::parse(server).map_err(|error| format!("server {error}"))?),
+            server,
             incarnation: incarnation(self.incarnation)?,
             sessions: count("sessions", self.sessions)?,
             capacity: count("capacity", self.capacity)?,
             draining: match given(self.draining) {
                 None => None,
                 Some(Value::Bool(word)) => Some(word),
-                Some(_) => return Err("draining is neither true nor false".to_owned()),
+                Some(_) => return Err(fault("draining", "is neither true nor false")),
             },
             depends: depends(self.depends)?,
         })
@@ -173,44 +211,83 @@ fn given(value: Option<Value>) -> Option<Value> {
     value.filter(|value| !value.is_null())
 }
 
-fn incarnation(value: Option<Value>) -> Result<Option<Incarnation>, String> {
+fn incarnation(value: Option<Value>) -> Result<Option<Incarnation>, ReportFault> {
     match given(value) {
         None => Ok(None),
         Some(Value::String(text)) => {
-            Incarnation::parse(&text).map(Some).map_err(|error| format!("incarnation {error}"))
+            Incarnation::parse(&text).map(Some).map_err(|error| fault("incarnation", error.to_string()))
         }
-        Some(_) => Err("incarnation is no text".to_owned()),
+        Some(_) => Err(fault("incarnation", "is no text")),
     }
 }
 
-fn count(name: &str, value: Option<Value>) -> Result<Option<u32>, String> {
+fn count(name: &'static str, value: Option<Value>) -> Result<Option<u32>, ReportFault> {
     let Some(value) = given(value) else { return Ok(None) };
     match value.as_u64().map(u32::try_from) {
         Some(Ok(number)) => Ok(Some(number)),
-        Some(Err(_)) | None => Err(format!("{name} is no whole number from 0 to {}", u32::MAX)),
+        Some(Err(_)) | None => Err(fault(name, format!("is no whole number from 0 to {}", u32::MAX))),
     }
 }
 
-fn depends(value: Option<Value>) -> Result<BTreeMap<String, bool>, String> {
-    let words = match given(value) {
-        None => return Ok(BTreeMap::new()),
-        Some(Value::Object(words)) => words,
-        Some(_) => return Err("depends is no object".to_owned()),
+fn depends(words: Option<Words>) -> Result<BTreeMap<String, bool>, ReportFault> {
+    let words = match words {
+        None | Some(Words::Null(())) => return Ok(BTreeMap::new()),
+        Some(Words::Object(Pairs(words))) => words,
+        Some(Words::Other(_)) => return Err(fault("depends", "is no object")),
     };
     if words.len() > DEPENDS_MAX {
-        return Err(format!("depends has more than {DEPENDS_MAX} names"));
+        return Err(fault("depends", format!("has more than {DEPENDS_MAX} names")));
     }
-    let read = |(name, word): (String, Value)| {
+    let mut told = BTreeMap::new();
+    for (name, word) in words {
         if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
-            return Err("depends has a name that is empty, too long or not printable".to_owned());
+            return Err(fault("depends", "has a name that is empty, too long or not printable"));
         }
-        match word.as_str() {
-            Some("up") => Ok((name, true)),
-            Some("down") => Ok((name, false)),
-            Some(_) | None => Err("depends has a word that is neither up nor down".to_owned()),
+        let up = match word.as_str() {
+            Some("up") => true,
+            Some("down") => false,
+            Some(_) | None => return Err(fault("depends", "has a word that is neither up nor down")),
+        };
+        if told.insert(name, up).is_some() {
+            return Err(fault("depends", "names one thing twice"));
         }
-    };
-    words.into_iter().map(read).collect()
+    }
+    Ok(told)
+}
+
+/// What stands after `"depends":`.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Words {
+    Null(()),
+    Object(Pairs),
+    Other(IgnoredAny),
+}
+
+/// The members of an object, also those that repeat.
+#[derive(Debug)]
+struct Pairs(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Pairs;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+        deserializer.deserialize_map(Reader)
+    }
 }
 
 #[cfg(test)]
@@ -280,6 +357,7 @@ mod tests {
             (r#"{"maitred": 1, "server": "a", "depends": ["aes"]}"#, "depends is no object"),
             (r#"{"maitred": 1, "server": "a", "depends": {"aes": true}}"#, "neither up nor down"),
             (r#"{"maitred": 1, "server": "a", "server": "b"}"#, "given twice"),
+            (r#"{"maitred": 1, "server": "a", "depends": {"aes": "up", "aes": "down"}}"#, "one thing twice"),
             (r#"{"maitred": 1, "server": "a""#, "EOF"),
             (r#"{"maitred": 1, "server": "a"} x"#, "trailing"),
             (&long, "longer than 64 bytes"),

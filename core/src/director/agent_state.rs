@@ -23,6 +23,9 @@ pub struct StateTag {
 }
 
 impl StateTag {
+    /// The tag of nothing that was ever written.
+    pub const NEVER: Self = Self { stamp: Stamp::ZERO, version: 0 };
+
     /// Parses what `Display` writes.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -50,6 +53,8 @@ pub enum Expected {
     /// Whatever is there.
     #[default]
     Anything,
+    /// Something is there, whatever it is.
+    Something,
     /// Nothing is there.
     Nothing,
     /// This writing.
@@ -138,6 +143,7 @@ impl Director {
         let known = shard.state(&state_key).map(|known| StateTag { stamp: known.stamp(), version: known.version() });
         let meant = match expected {
             Expected::Anything => true,
+            Expected::Something => known.is_some(),
             Expected::Nothing => known.is_none(),
             Expected::Tag(tag) => known == Some(tag),
         };

@@ -136,20 +136,7 @@ impl Director {
     }
 
     pub(super) fn entry_of(&self, sitting: &Sitting, pool: &PoolView, key: &Key) -> SeatEntry {
-        let book = self.names.book();
-        SeatEntry {
-            pool: pool.settings().name.clone(),
-            key: key.clone(),
-            session: sitting.session,
-            server: book.server(sitting.server).clone(),
-            incarnation: sitting.incarnation,
-            generation: sitting.generation,
-            stamp: sitting.stamp,
-            writer: book.writer(sitting.writer).clone(),
-            life: sitting.life,
-            seen: sitting.seen.time(),
-            minted: sitting.minted,
-        }
+        sitting.entry(pool.settings().name.clone(), key.clone(), &self.names.book())
     }
 
     /// Writes the register; says whether it is new, and which other sessions the agent leaves.

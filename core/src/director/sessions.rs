@@ -39,6 +39,28 @@ pub enum End {
     },
 }
 
+impl End {
+    /// Whether this seat is the one that is meant (R4).
+    #[must_use]
+    pub fn names(&self, seat: &SeatEntry) -> bool {
+        match self {
+            Self::Session { session, generation, .. } => *session == seat.session && *generation == seat.generation,
+            Self::Server { server, incarnation, generation } => {
+                *server == seat.server && !incarnation.contradicts(seat.incarnation) && *generation == seat.generation
+            }
+        }
+    }
+
+    /// Who ends it.
+    #[must_use]
+    pub fn reason(&self) -> EndReason {
+        match self {
+            Self::Session { reason, .. } => *reason,
+            Self::Server { .. } => EndReason::Server,
+        }
+    }
+}
+
 /// Why nothing was ended.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum EndRefusal {
@@ -202,17 +224,7 @@ impl Director {
         if sitting.expires(pool.settings().session_ttl) <= now.time {
             return Err(EndRefusal::Unknown);
         }
-        let (named, reason) = match end {
-            End::Session { session, generation, reason } => {
-                (*session == sitting.session && *generation == sitting.generation, *reason)
-            }
-            End::Server { server, incarnation, generation } => (
-                *server == entry.server
-                    && !incarnation.contradicts(entry.incarnation)
-                    && *generation == entry.generation,
-                EndReason::Server,
-            ),
-        };
+        let (named, reason) = (end.names(&entry), end.reason());
         match sitting.life {
             // Ended once is ended: a repeated end of the same seat is a success, and never moves the tombstone.
             Life::Ended(_) if named => return Ok(entry),

@@ -417,19 +417,7 @@ impl<'a> At<'a> {
         reason: &'static str,
         owner: bool,
     ) -> Seat {
-        let entry = SeatEntry {
-            pool: self.pool.settings().name.clone(),
-            key: self.request.key.key().clone(),
-            session: sitting.session,
-            server: server.settings.name.clone(),
-            incarnation: sitting.incarnation,
-            generation: sitting.generation,
-            stamp: sitting.stamp,
-            writer: self.director.names.book().writer(sitting.writer).clone(),
-            life: sitting.life,
-            seen: sitting.seen.time(),
-            minted: sitting.minted,
-        };
+        let entry = self.director.entry_of(sitting, self.pool, self.request.key.key());
         Seat { entry, affinity, reason, owner, server: server.target(), ttl: self.pool.settings().session_ttl }
     }
 }

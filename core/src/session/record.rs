@@ -7,11 +7,11 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::Full;
 use super::key_text::KeyText;
 use super::merge::expires;
-use super::names::{Names, PoolIx, ServerIx, WriterIx};
+use super::names::{Book, Names, PoolIx, ServerIx, WriterIx};
 use super::slab::NONE;
 use crate::clock::{Stamp, Time};
 use crate::entry::{Life, SeatEntry};
-use crate::ids::{Generation, IncarnationTag, Key, SessionId};
+use crate::ids::{Generation, IncarnationTag, Key, PoolName, SessionId};
 
 /// When a seat was last seen, in whole seconds since the Unix epoch; fits until 2106.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -99,6 +99,24 @@ impl Sitting {
         })
     }
 
+    /// The entry with names; allocates nothing.
+    #[must_use]
+    pub fn entry(&self, pool: PoolName, key: Key, book: &Book) -> SeatEntry {
+        SeatEntry {
+            pool,
+            key,
+            session: self.session,
+            server: book.server(self.server).clone(),
+            incarnation: self.incarnation,
+            generation: self.generation,
+            stamp: self.stamp,
+            writer: book.writer(self.writer).clone(),
+            life: self.life,
+            seen: self.seen.time(),
+            minted: self.minted,
+        }
+    }
+
     /// The server that it counts at: a tombstone counts nowhere.
     #[must_use]
     pub fn live_at(&self) -> Option<ServerIx> {
@@ -169,20 +187,7 @@ impl Record {
     #[must_use]
     pub fn entry_for(&self, key: Key, names: &Names) -> SeatEntry {
         let book = names.book();
-        let sitting = &self.sitting;
-        SeatEntry {
-            pool: book.pool(self.pool).clone(),
-            key,
-            session: sitting.session,
-            server: book.server(sitting.server).clone(),
-            incarnation: sitting.incarnation,
-            generation: sitting.generation,
-            stamp: sitting.stamp,
-            writer: book.writer(sitting.writer).clone(),
-            life: sitting.life,
-            seen: sitting.seen.time(),
-            minted: sitting.minted,
-        }
+        self.sitting.entry(book.pool(self.pool).clone(), key, &book)
     }
 
     pub(super) fn is_of(&self, key: &SeatKey<'_>) -> bool {
@@ -204,7 +209,7 @@ impl Record {
 mod tests {
     use super::super::slab::Slot;
     use super::*;
-    use crate::ids::{DirectorName, PoolName, ServerName};
+    use crate::ids::{DirectorName, ServerName};
 
     #[test]
     fn a_seat_takes_at_most_104_bytes_in_its_slot() {

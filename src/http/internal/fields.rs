@@ -49,9 +49,16 @@ impl Fields {
 
     /// A number that must be there.
     pub(super) fn number(&mut self, name: &'static str) -> Result<u64, Problem> {
+        self.optional_number(name)?.ok_or_else(|| Problem::malformed(name, "is missing"))
+    }
+
+    /// A number that may be absent or null.
+    pub(super) fn optional_number(&mut self, name: &'static str) -> Result<Option<u64>, Problem> {
         match self.take(name) {
-            None | Some(Value::Null) => Err(Problem::malformed(name, "is missing")),
-            Some(value) => value.as_u64().ok_or_else(|| Problem::malformed(name, "is not a whole number above zero")),
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => {
+                value.as_u64().map(Some).ok_or_else(|| Problem::malformed(name, "is not a whole number above zero"))
+            }
         }
     }
 
@@ -63,7 +70,13 @@ impl Fields {
         }
     }
 
-    fn take(&mut self, name: &str) -> Option<Value> {
+    /// Whether a member is there.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(known, _)| known == name)
+    }
+
+    /// A member of whatever type.
+    pub(super) fn take(&mut self, name: &str) -> Option<Value> {
         let at = self.0.iter().position(|(known, _)| known == name)?;
         Some(self.0.swap_remove(at).1)
     }

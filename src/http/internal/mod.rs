@@ -2,12 +2,17 @@
 //!
 //! ```text
 //! request ─ ask (target, Host, limits) ─ page of another origin? 403 ─ access (certificate, token) 401 ─ routes 404, 405, role 403
-//!         ─ body 413, 415 ─ reads (servers, pools, sessions, status) or orders ─▶ Director, audit line
+//!         ─ body 413, 415 ─ reads (servers, pools, sessions, status), servers' words (beats, confirm, state) or orders
+//!         ─▶ Director, audit line
 //! ```
 //! Owns no rule about sessions: it asks and tells the director. No CORS here at all: a page of another origin gets nothing.
 
 mod access;
+mod agent_state;
 mod audit;
+mod beat_body;
+mod beats;
+mod confirm;
 mod explain;
 mod fields;
 mod guesses;
@@ -58,6 +63,8 @@ const JSON: &str = "application/json";
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Walks through the whole table at once; more wait.
 const WALKS_MAX: usize = 2;
+/// Long lists of servers that are read at once; more wait.
+const LISTS_MAX: usize = 2;
 
 /// What the listener asks of the process around it.
 pub trait Process: Send + Sync {
@@ -81,6 +88,7 @@ pub struct Internal {
     access: ArcSwap<Access>,
     guesses: Guesses,
     walks: Semaphore,
+    lists: Semaphore,
 }
 
 /// What [`Internal`] is made of.
@@ -115,6 +123,7 @@ impl Internal {
             access: ArcSwap::from_pointee(access),
             guesses: Guesses::new(seed),
             walks: Semaphore::new(WALKS_MAX),
+            lists: Semaphore::new(LISTS_MAX),
         }
     }
 
@@ -217,6 +226,7 @@ async fn act(call: &Call<'_>, action: Action) -> Result<Reply, Problem> {
         Action::Servers => servers::list(call),
         Action::Server => servers::read(call),
         Action::OrderServer => orders::server_state(call),
+        Action::Beat => beats::take(call).await,
         Action::Pools => pools::list(call),
         Action::Pool => pools::read(call),
         Action::Active => pools::active(call),
@@ -229,6 +239,9 @@ async fn act(call: &Call<'_>, action: Action) -> Result<Reply, Problem> {
         Action::Session => sessions::read(call),
         Action::Explain => explain::explain(call),
         Action::EndSession => orders::end_session(call),
+        Action::Confirm => confirm::confirm(call),
+        Action::PutState => agent_state::write(call),
+        Action::ReadState => agent_state::read(call),
         Action::MoveSession => orders::move_session(call),
         Action::VerifyTicket => tickets::verify(call),
         Action::OpenApi => Ok(reply::full(StatusCode::OK, JSON, openapi::DOCUMENT)),
@@ -243,13 +256,15 @@ async fn act(call: &Call<'_>, action: Action) -> Result<Reply, Problem> {
     }
 }
 
-/// The body of an order; other routes have none that is read. JSON must say so, because what a form or a beacon of a foreign page
+/// The body of an order or of a server's word; other routes have none that is read. JSON must say so, because what a form or a beacon of a foreign page
 /// can send never does.
 async fn read_body(ask: &Ask<'_>, found: &Found<'_>, payload: Payload) -> Result<Bytes, Problem> {
     if found.route.method == "GET" {
         return Ok(Bytes::new());
     }
-    let body = body::read(ask.headers(), payload, &ask.site.limits).await?;
+    let limits = &ask.site.limits;
+    let limit = if found.route.action == Action::Beat { limits.beat } else { limits.body };
+    let body = body::read_at_most(limit, ask.headers(), payload, limits).await?;
     let typed = ask.headers().contains_key(CONTENT_TYPE) && body::is_json(ask.headers());
     if typed || (found.route.action == Action::Reload && body.is_empty()) {
         Ok(body)

@@ -8,10 +8,11 @@ use maitred_core::seating::Shortage;
 use serde_json::{Value, json};
 
 use super::audit::{self, Order};
+use super::confirm::fence;
 use super::servers::{operator, word};
-use super::sessions::{described, find, place, session_id};
+use super::sessions::{described, ended_by, find, place, session_id};
 use super::{Call, json as answered, moment, pools};
-use crate::config::{difference, load, process_environment};
+use crate::config::{Role, difference, load, process_environment};
 use crate::http::problem::Problem;
 use crate::http::reply::Reply;
 
@@ -105,39 +106,62 @@ pub(super) fn active(call: &Call<'_>) -> Result<Reply, Problem> {
     })
 }
 
-/// `POST /v1/sessions/{pool}/{key}/end {"session", "generation"}`.
+/// `POST /v1/sessions/{pool}/{key}/end`: an operator says `{"session", "generation"}`, a server `{"server", "incarnation",
+/// "generation"}`.
 pub(super) fn end_session(call: &Call<'_>) -> Result<Reply, Problem> {
     let (_, key) = place(call)?;
     audited(call, &about_session(call, "end_session", &key), || {
-        let preview = preview_asked(call)?;
+        let mut query = call.query()?;
+        let preview = query.flag("preview")?;
+        let asked = query.take("session").map(|text| session_id(&text)).transpose()?;
+        query.end()?;
         let (pool, key) = place(call)?;
-        let mut fields = call.fields()?;
-        let session = session_id(&fields.text("session")?)?;
-        let generation = Generation::parse(fields.number("generation")?)
-            .map_err(|fault| Problem::malformed("generation", fault.to_string()))?;
-        fields.end()?;
+        let end = end_of(call)?;
+        let session = match &end {
+            End::Session { session, .. } => Some(*session),
+            End::Server { .. } => asked,
+        };
         let director = &call.internal.edge.director;
-        let before = director.find(&pool, &key, Some(session), call.ask.now).ok_or(Problem::NotFound)?;
-        let view = director.view();
-        let shown = described(&before, &view);
+        let before = director.find(&pool, &key, session, call.ask.now).ok_or(Problem::NotFound)?;
+        let shown = described(&before, director);
         if preview {
             let live = before.life == Life::Live;
-            if live && (before.session, before.generation) != (session, generation) {
+            if live && !end.names(&before) {
                 return Err(Problem::Stale { current: shown });
             }
             let effect = json!({ "summary": "the session would end; its client is placed anew at its next start" });
-            return Ok(Taken::preview(shown, json!({ "state": "ended", "ended_by": "operator" }), live, effect));
+            return Ok(Taken::preview(
+                shown,
+                json!({ "state": "ended", "ended_by": ended_by(end.reason()) }),
+                live,
+                effect,
+            ));
         }
-        let end = End::Session { session, generation, reason: EndReason::Operator };
-        match director.end(&pool, &key, Some(session), &end, call.ask.now) {
+        match director.end(&pool, &key, session, &end, call.ask.now) {
             Ok(after) => {
                 let changed = before.life == Life::Live;
-                Ok(Taken { before: shown, after: described(&after, &view), changed, effect: None, preview: false })
+                Ok(Taken { before: shown, after: described(&after, director), changed, effect: None, preview: false })
             }
             Err(EndRefusal::Unknown) => Err(Problem::NotFound),
-            Err(EndRefusal::Stale(current)) => Err(Problem::Stale { current: described(&current, &view) }),
+            Err(EndRefusal::Stale(current)) => Err(Problem::Stale { current: described(&current, director) }),
         }
     })
+}
+
+/// Which seat an end means. A server ends by its own name; who names no server says the session.
+fn end_of(call: &Call<'_>) -> Result<End, Problem> {
+    let mut fields = call.fields()?;
+    if fields.has("server") || matches!(call.caller.role, Role::Server(_)) {
+        let fence = fence(call, &mut fields)?;
+        let generation = fence.generation.ok_or_else(|| Problem::malformed("generation", "is missing"))?;
+        fields.end()?;
+        return Ok(End::Server { server: fence.server, incarnation: fence.incarnation, generation });
+    }
+    let session = session_id(&fields.text("session")?)?;
+    let generation = Generation::parse(fields.number("generation")?)
+        .map_err(|fault| Problem::malformed("generation", fault.to_string()))?;
+    fields.end()?;
+    Ok(End::Session { session, generation, reason: EndReason::Operator })
 }
 
 /// `PUT /v1/sessions/{pool}/{key}/server {"server", "session"?, "reason"?}`.
@@ -155,7 +179,7 @@ pub(super) fn move_session(call: &Call<'_>) -> Result<Reply, Problem> {
         let current = find(call, session)?;
         let director = &call.internal.edge.director;
         let view = director.view();
-        let before = described(&current, &view);
+        let before = described(&current, director);
         if preview {
             let target = view.pool(&pool).and_then(|pool| pool.server_named(&server)).ok_or_else(unknown)?;
             if current.life != Life::Live {
@@ -184,7 +208,7 @@ pub(super) fn move_session(call: &Call<'_>) -> Result<Reply, Problem> {
             }
         })?;
         let changed = moved.before.server != moved.after.server;
-        let (before, after) = (described(&moved.before, &view), described(&moved.after, &view));
+        let (before, after) = (described(&moved.before, director), described(&moved.after, director));
         Ok(Taken { before, after, changed, effect: None, preview: false })
     })
 }
@@ -269,11 +293,12 @@ fn finish(call: &Call<'_>, order: &Order<'_>, outcome: Result<Taken, Problem>) -
     Ok(answered(&body))
 }
 
-/// The log has the key in a field of its own, hashed.
+/// The log has the key in a field of its own, hashed, and names no agent.
 fn without_key(shown: &Value) -> Value {
     let mut shown = shown.clone();
     if let Some(members) = shown.as_object_mut() {
         members.remove("key");
+        members.remove("agent");
     }
     shown
 }

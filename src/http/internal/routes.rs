@@ -29,6 +29,7 @@ pub(super) enum Action {
     Servers,
     Server,
     OrderServer,
+    Beat,
     Pools,
     Pool,
     Active,
@@ -41,6 +42,9 @@ pub(super) enum Action {
     Session,
     Explain,
     EndSession,
+    Confirm,
+    PutState,
+    ReadState,
     MoveSession,
     VerifyTicket,
     OpenApi,
@@ -61,6 +65,8 @@ pub enum May {
     ReadOwn,
     /// Servers, each about what is its own; the route sees to that.
     Serve,
+    /// The server that the path names.
+    ServeOwn,
     /// Viewers and those who collect metrics.
     Collect,
     /// Everybody who was let in.
@@ -75,7 +81,9 @@ impl May {
             (Role::Operator, _) | (_, Self::Everybody) => true,
             (Role::Viewer, May::Read | May::ReadOwn | May::Collect) | (Role::Metrics, May::Collect) => true,
             (Role::Server(_), May::Serve) => true,
-            (Role::Server(name), May::ReadOwn) => own.is_some_and(|own| own == ServerName::as_str(name)),
+            (Role::Server(name), May::ReadOwn | May::ServeOwn) => {
+                own.is_some_and(|own| own == ServerName::as_str(name))
+            }
             (Role::Viewer | Role::Metrics | Role::Server(_), _) => false,
         }
     }
@@ -91,6 +99,7 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/v1/servers", Action::Servers, May::Read),
     route("GET", "/v1/servers/{name}", Action::Server, May::ReadOwn),
     route("PUT", "/v1/servers/{name}/state", Action::OrderServer, May::Order),
+    route("PUT", "/v1/servers/{name}/heartbeat", Action::Beat, May::ServeOwn),
     route("GET", "/v1/pools", Action::Pools, May::Read),
     route("GET", "/v1/pools/{pool}", Action::Pool, May::Read),
     route("GET", "/v1/pools/{pool}/active", Action::Active, May::Read),
@@ -102,7 +111,10 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/v1/sessions", Action::Sessions, May::Read),
     route("GET", "/v1/sessions/{pool}/{key}", Action::Session, May::Read),
     route("GET", "/v1/explain", Action::Explain, May::Read),
-    route("POST", "/v1/sessions/{pool}/{key}/end", Action::EndSession, May::Order),
+    route("POST", "/v1/sessions/{pool}/{key}/end", Action::EndSession, May::Serve),
+    route("POST", "/v1/sessions/{pool}/{key}/confirm", Action::Confirm, May::Serve),
+    route("PUT", "/v1/sessions/{pool}/{key}/state", Action::PutState, May::Serve),
+    route("GET", "/v1/sessions/{pool}/{key}/state", Action::ReadState, May::Serve),
     route("PUT", "/v1/sessions/{pool}/{key}/server", Action::MoveSession, May::Order),
     route("POST", "/v1/tickets/verify", Action::VerifyTicket, May::Serve),
     route("GET", "/openapi.json", Action::OpenApi, May::Everybody),
@@ -191,9 +203,6 @@ mod tests {
             "/V1/servers",
             "/v1/servers;x",
             "/%761/servers",
-            "/v1/servers/ua1/heartbeat",
-            "/v1/sessions/ua/k/confirm",
-            "/v1/sessions/ua/k/state",
             "/v1/events",
             "/v1/explained",
         ] {
@@ -206,6 +215,9 @@ mod tests {
         for (method, path, allow) in [
             (Method::DELETE, "/v1/servers", "GET, HEAD"),
             (Method::GET, "/v1/servers/ua1/state", "PUT"),
+            (Method::GET, "/v1/servers/ua1/heartbeat", "PUT"),
+            (Method::GET, "/v1/sessions/ua/k/confirm", "POST"),
+            (Method::POST, "/v1/sessions/ua/k/state", "GET, HEAD, PUT"),
             (Method::GET, "/v1/config/reload", "POST"),
             (Method::POST, "/v1/pools/ua/active", "GET, HEAD, PUT"),
             (Method::OPTIONS, "/v1/servers", "GET, HEAD"),
@@ -219,21 +231,14 @@ mod tests {
         let ua1 = Role::Server(ServerName::parse("ua1").unwrap());
         for route in ROUTES {
             let own = route.may.allows(&ua1, Some("ua1"));
-            assert_eq!(own, matches!(route.may, May::ReadOwn | May::Serve | May::Everybody), "{}", route.path);
+            let serves = matches!(route.may, May::Serve | May::ServeOwn);
+            assert_eq!(own, serves || matches!(route.may, May::ReadOwn | May::Everybody), "{}", route.path);
             let other = route.may.allows(&ua1, Some("ua2"));
             assert_eq!(other, matches!(route.may, May::Serve | May::Everybody), "{}", route.path);
-            assert_eq!(
-                route.may.allows(&Role::Viewer, None),
-                !matches!(route.may, May::Order | May::Serve),
-                "{}",
-                route.path
-            );
+            assert_eq!(route.may.allows(&Role::Viewer, None), !serves && route.may != May::Order, "{}", route.path);
             assert!(route.may.allows(&Role::Operator, None));
-            assert_eq!(
-                matches!(route.may, May::Order | May::Serve),
-                route.method != "GET",
-                "what changes something is an order"
-            );
+            assert!(serves || route.may == May::Order || route.method == "GET", "what changes something is no read");
+            assert!(route.may != May::Order || route.method != "GET", "what reads is no order");
         }
     }
 }

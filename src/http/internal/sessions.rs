@@ -3,10 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use maitred_core::clock::Time;
-use maitred_core::director::{SessionState, SessionsFilter};
+use maitred_core::director::{Director, SessionsFilter};
 use maitred_core::entry::{EndReason, Life, SeatEntry};
 use maitred_core::ids::{Key, PoolName, ServerName, SessionId};
-use maitred_core::view::View;
 use serde_json::{Value, json};
 
 use super::moment::written;
@@ -42,8 +41,8 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Reply, Problem> {
     let walked = actix_rt::task::spawn_blocking(move || director.list(&filter, after.as_ref(), limit, now)).await;
     drop(walk);
     let page = walked.map_err(|_| Problem::Internal)?;
-    let view = call.internal.edge.director.view();
-    let sessions: Vec<Value> = page.sessions.iter().map(|entry| described(entry, &view)).collect();
+    let director = &call.internal.edge.director;
+    let sessions: Vec<Value> = page.sessions.iter().map(|entry| described(entry, director)).collect();
     let last = page.sessions.last().filter(|_| page.more);
     let cursor = last.map(|last| written_cursor(&(last.pool.clone(), last.key.clone(), last.session)));
     Ok(answered(&json!({ "sessions": sessions, "cursor": cursor })))
@@ -55,7 +54,7 @@ pub(super) fn read(call: &Call<'_>) -> Result<Reply, Problem> {
     let session = query.take("session").map(|text| session_id(&text)).transpose()?;
     query.end()?;
     let entry = find(call, session)?;
-    Ok(answered(&described(&entry, &call.internal.edge.director.view())))
+    Ok(answered(&described(&entry, &call.internal.edge.director)))
 }
 
 /// The session that the path names; a tombstone too, which says who ended it.
@@ -82,18 +81,14 @@ pub(super) fn session_id(text: &str) -> Result<SessionId, Problem> {
 }
 
 /// A session with everything that is known of it.
-pub(super) fn described(entry: &SeatEntry, view: &View) -> Value {
+pub(super) fn described(entry: &SeatEntry, director: &Director) -> Value {
+    let view = director.view();
     let ttl = view.pool(&entry.pool).map(|pool| pool.settings().session_ttl);
     let server = view.server(&entry.server).map(|(_, server)| server);
     let started = entry.stamp.time();
     let ended = match entry.life {
         Life::Live => None,
-        Life::Ended(reason) => Some(match reason {
-            EndReason::Client => "client",
-            EndReason::Server => "server",
-            EndReason::Operator => "operator",
-            EndReason::Superseded => "superseded",
-        }),
+        Life::Ended(reason) => Some(ended_by(reason)),
     };
     json!({
         "pool": entry.pool,
@@ -101,17 +96,28 @@ pub(super) fn described(entry: &SeatEntry, view: &View) -> Value {
         "session": entry.session.to_string(),
         "generation": entry.generation,
         "moves": entry.generation.get() - 1,
-        "state": SessionState::of(entry, view).as_str(),
+        "state": director.session_state(entry).as_str(),
         "ended_by": ended,
         "server": entry.server,
         "datacenter": server.map(|server| &server.settings.datacenter),
         "server_state": server.map(|server| server.standing.input.as_str()),
+        "agent": director.agent_of(entry),
         "minted": entry.minted,
         "director": entry.writer,
         "decided": Some(started).filter(|time| *time > Time::default()).map(written),
         "seen": written(entry.seen),
         "expires": ttl.map(|ttl| written(started.max(entry.seen) + ttl)),
     })
+}
+
+/// The word for who ended a session.
+pub(super) fn ended_by(reason: EndReason) -> &'static str {
+    match reason {
+        EndReason::Client => "client",
+        EndReason::Server => "server",
+        EndReason::Operator => "operator",
+        EndReason::Superseded => "superseded",
+    }
 }
 
 fn written_cursor(place: &Place) -> String {

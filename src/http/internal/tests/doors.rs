@@ -15,8 +15,6 @@ fn what_does_not_exist_is_told_only_to_those_who_were_let_in() {
         "/v1",
         "/v1/servers/",
         "/v1/events",
-        "/v1/servers/ua1/heartbeat",
-        "/v1/sessions/ua/1001/confirm",
         "/maitred/v1/sessions",
         "/admin",
         "//v1/servers",
@@ -128,6 +126,7 @@ fn the_table_of_roles_is_the_one_that_is_documented() {
         May::Read => "operator, viewer",
         May::ReadOwn => "operator, viewer, the server itself",
         May::Serve => "operator, servers",
+        May::ServeOwn => "operator, the server itself",
         May::Collect => "operator, viewer, metrics",
         May::Everybody => "every role",
     };

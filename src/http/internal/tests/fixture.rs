@@ -92,8 +92,21 @@ impl Fixture {
         Self::with(&identities.concat())
     }
 
+    /// Without a peer, so that it is warm at once.
+    pub(super) fn alone() -> Self {
+        Self::of(|certs| {
+            let text = text(certs, "");
+            let (before, rest) = text.split_once("[[peer]]").unwrap();
+            format!("{before}[[pool]]{}", rest.split_once("[[pool]]").unwrap().1)
+        })
+    }
+
     /// With more text in the configuration.
     pub(super) fn with(more: &str) -> Self {
+        Self::of(|certs| text(certs, more))
+    }
+
+    fn of(text: impl Fn(&Path) -> String) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let names = DevNames { operator: "operator.maitred.internal".to_owned(), ..DevNames::default() };
         let certificates = DevCertificates::create(&folder.path().join("certs"), &names).unwrap();
@@ -105,7 +118,7 @@ impl Fixture {
         certificates.authority.issue(&two, Usage::Client).unwrap().write(&certificates.folder, "both").unwrap();
         write_tokens(&certificates.path("internal.tokens"), &TOKENS);
         let file = folder.path().join("maitred.toml");
-        fs::write(&file, text(&certificates.folder, more)).unwrap();
+        fs::write(&file, text(&certificates.folder)).unwrap();
         let loaded = load(&file, Vec::new()).unwrap_or_else(|faults| panic!("{faults:?}"));
         let config = loaded.config;
 

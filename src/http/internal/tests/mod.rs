@@ -7,3 +7,4 @@ mod matrix;
 mod orders;
 mod reads;
 mod tickets;
+mod words;
