@@ -32,13 +32,19 @@ enum SessionsCommand {
         /// Only those at this server
         #[arg(long)]
         server: Option<String>,
+        /// Only those of this key (--key is the client certificate's)
+        #[arg(long, value_name = "KEY")]
+        session_key: Option<String>,
+        /// Only those where this agent is logged in
+        #[arg(long, value_name = "ID")]
+        agent: Option<String>,
         /// How many at most
         #[arg(long, value_name = "N", default_value_t = 100)]
         limit: usize,
     },
-    /// Show the sessions of a key, for example an agent's id
+    /// Show the sessions of a key, and those where the agent of this id is logged in
     Find {
-        /// The key
+        /// The key, or an agent's id
         key: String,
         /// Only in this pool
         #[arg(long)]
@@ -65,7 +71,7 @@ enum SessionsCommand {
 /// One session.
 #[derive(Debug, Args)]
 struct Which {
-    /// The key, for example an agent's id
+    /// The key, or the id of the agent who is logged in
     key: String,
     /// The pool, where the key has a session in several
     #[arg(long)]
@@ -81,8 +87,9 @@ struct Which {
 pub(super) async fn run(arguments: &SessionsArguments) -> anyhow::Result<Exit> {
     let (client, json) = (arguments.ask.client()?, arguments.ask.json);
     match &arguments.command {
-        SessionsCommand::List { pool, server, limit } => {
-            let filter = [("pool", pool.as_deref()), ("server", server.as_deref())];
+        SessionsCommand::List { pool, server, session_key, agent, limit } => {
+            let filter = [("pool", pool), ("server", server), ("key", session_key), ("agent", agent)];
+            let filter = filter.map(|(name, value)| (name, value.as_deref()));
             let (sessions, cursor) = gather(&client, &filter, *limit).await?;
             print(&sessions, cursor, json)?;
         }
@@ -138,9 +145,11 @@ async fn gather(client: &Client, filter: &[(&str, Option<&str>)], limit: usize) 
     Ok((sessions, cursor))
 }
 
-/// The sessions of a key, at least one.
+/// The sessions of a key, and those of the agent with this id: at least one.
 async fn of_key(client: &Client, key: &str, pool: Option<&str>) -> anyhow::Result<Vec<Value>> {
     let (mut sessions, _) = gather(client, &[("key", Some(key)), ("pool", pool)], PAGE).await?;
+    let (of_agent, _) = gather(client, &[("agent", Some(key)), ("pool", pool)], PAGE).await?;
+    sessions.extend(of_agent.into_iter().filter(|session| session["key"] != key));
     if sessions.is_empty() {
         sessions = ended(client, key, pool).await?;
     }
@@ -200,9 +209,10 @@ fn print(sessions: &[Value], cursor: Value, json: bool) -> anyhow::Result<()> {
 }
 
 fn table(sessions: &[Value]) -> String {
-    let mut table = Table::new(&["POOL", "KEY", "SERVER", "STATE", "#MOVES", "SEEN", "SESSION"]);
+    let mut table = Table::new(&["POOL", "KEY", "AGENT", "SERVER", "STATE", "#MOVES", "SEEN", "SESSION"]);
     for session in sessions {
-        table.row(["pool", "key", "server", "state", "moves", "seen", "session"].map(|member| cell(&session[member])));
+        let members = ["pool", "key", "agent", "server", "state", "moves", "seen", "session"];
+        table.row(members.map(|member| cell(&session[member])));
     }
     table.to_string()
 }

@@ -43,6 +43,14 @@ fn pool_alone(pool: &ReadPool<'_>) {
             section.warn("required_labels", format!("no server carries {label}: a start that names it is refused"));
         }
     }
+    if edge.handover != Handover::None
+        && let Some((_, route)) = pool.routes.first()
+        && pool.routes.iter().all(|(route, _)| route.host.is_none())
+    {
+        let reason =
+            "is in no route: tickets name no address to return to, so each server has to know the front by itself";
+        route.warn("host", reason);
+    }
     if let Handover::Cookie { domain } = &edge.handover {
         let outside = |server: &&ReadServer<'_>| server.url.as_ref().is_some_and(|url| !lies_in(url.host(), domain));
         if let Some(server) = pool.servers.iter().find(outside) {

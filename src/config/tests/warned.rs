@@ -45,6 +45,11 @@ fn what_will_hurt_is_told() {
         ("# jsonp = false", "jsonp = true", "pool.jsonp: is on, but embed names no origin"),
         ("# beats = false", "beats = true", "ticket.key_file: is not set"),
         ("# timeout = \"1s\"", "timeout = \"5s\"", "pool.health.timeout: is longer than interval"),
+        (
+            "route = [{ host = \"agents.example.com\", path = \"/\" }]",
+            "handover = \"query\"\nroute = [{ path = \"/\" }]",
+            "pool.route.host: is in no route",
+        ),
         ("path = \"/\" }]", "path = \"/maitred/x\" }]", "pool.route.path: lies in maitred's own paths"),
         ("name = \"east-1\"  ", "name = \"eats-1\"  ", "director.name: eats-1 is none of the [[peer]]"),
         (

@@ -20,7 +20,7 @@ const LIMIT_MAX: usize = 1000;
 /// Where a list goes on.
 type Place = (PoolName, Key, SessionId);
 
-/// `GET /v1/sessions?pool&server&key&cursor&limit`. Walks the whole table, so it runs beside the threads that answer.
+/// `GET /v1/sessions?pool&server&key&agent&cursor&limit`. Walks the whole table, so it runs beside the threads that answer.
 pub(super) async fn list(call: &Call<'_>) -> Result<Reply, Problem> {
     let mut query = call.query()?;
     let named = |attribute, fault: maitred_core::ids::IdError| Problem::malformed(attribute, fault.to_string());
@@ -29,6 +29,7 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Reply, Problem> {
     let server = query.take("server").map(|text| ServerName::parse(&text));
     let server = server.transpose().map_err(|fault| named("server", fault))?;
     let key = query.take("key").map(|text| key::parse(&text, "key")).transpose()?;
+    let agent = query.take("agent").map(|text| key::parse(&text, "agent")).transpose()?;
     let after = query.take("cursor").map(|text| read_cursor(&text)).transpose()?;
     let limit = query.take("limit").map_or(Ok(LIMIT), |text| {
         let limit = text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
@@ -36,7 +37,7 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Reply, Problem> {
     })?;
     query.end()?;
     let director = std::sync::Arc::clone(&call.internal.edge.director);
-    let (filter, now) = (SessionsFilter { pool, server, key }, call.ask.now);
+    let (filter, now) = (SessionsFilter { pool, server, key, agent }, call.ask.now);
     let walk = call.internal.walks.acquire().await.map_err(|_| Problem::Internal)?;
     let walked = actix_rt::task::spawn_blocking(move || director.list(&filter, after.as_ref(), limit, now)).await;
     drop(walk);

@@ -97,7 +97,7 @@ fn sessions_are_listed_in_one_order_page_by_page() {
     let one = house.get("/v1/sessions?key=agent+07/x&pool=ua").ok();
     assert_eq!(one["sessions"].as_array().unwrap().len(), 1);
     assert_eq!(house.get("/v1/sessions?pool=nix").ok()["sessions"].as_array().unwrap().len(), 0);
-    for bad in ["limit=0", "limit=1001", "limit=x", "cursor=x", "agent=1", "key=", "limit=5&limit=6", "pool=%20"] {
+    for bad in ["limit=0", "limit=1001", "limit=x", "cursor=x", "agent=", "key=", "limit=5&limit=6", "pool=%20"] {
         assert_eq!(house.get(&format!("/v1/sessions?{bad}")).problem(), (400, 1000), "{bad}");
     }
 }

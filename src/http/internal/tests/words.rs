@@ -351,6 +351,33 @@ fn a_server_ends_its_own_session_once() {
 }
 
 #[test]
+fn sessions_are_found_by_their_agent() {
+    let house = Fixture::start();
+    let (first, second) = two_servers(&house);
+    let confirm = |who, server: &str, key: &str, agent: &str| {
+        session(&house, who, "POST", key, "confirm", &and(word(server, 1), "agent", agent)).ok()
+    };
+    confirm(UA1, "ua1", &first, "J\u{fc}rgen");
+    confirm(UA2, "ua2", &second, "agent-8");
+    let keys = |query: &str| -> Vec<String> {
+        let page = house.get(&format!("/v1/sessions?{query}")).ok();
+        assert_eq!(page["cursor"], Value::Null, "{query}");
+        page["sessions"].as_array().unwrap().iter().map(|it| it["key"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(keys("agent=J%C3%BCrgen"), [first.clone()]);
+    assert_eq!(keys("agent=agent-8&pool=ua&server=ua2"), [second.clone()]);
+    assert_eq!(keys(&format!("agent=agent-8&key={second}&limit=1")), [second.clone()]);
+    for nothing in ["agent=nobody", "agent=agent-8&server=ua1", "agent=agent-8&pool=nix", "agent=agent-8&key=x"] {
+        assert_eq!(keys(nothing), [""; 0], "{nothing}");
+    }
+    let shown = house.get("/v1/sessions?agent=agent-8").ok();
+    assert_eq!(shown["sessions"][0]["agent"], "agent-8");
+    confirm(UA2, "ua2", &second, "J\u{fc}rgen");
+    assert_eq!(keys("agent=J%C3%BCrgen"), [second], "the newest confirm wins");
+    assert_eq!(keys("agent=agent-8"), [""; 0]);
+}
+
+#[test]
 fn what_a_server_says_shows_in_the_session() {
     let house = Fixture::start();
     let (key, _) = two_servers(&house);
