@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use maitred_core::clock::{Time, millis};
+use maitred_core::ids::DirectorName;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
@@ -171,6 +172,9 @@ pub struct DevNames {
     pub internal: Vec<String>,
     /// Of the peer listener: the director's name must be one of them.
     pub peer: Vec<String>,
+    /// Directors that are peers: each gets a certificate of its own, `peer-<name>`, with its name, those of `peer`, and no other
+    /// director's.
+    pub directors: Vec<DirectorName>,
     /// The DNS SAN by which the operator's client certificate is known.
     pub operator: String,
     /// Further server certificates by file stem, for example the agent servers of a test.
@@ -185,6 +189,7 @@ impl Default for DevNames {
             public: local(),
             internal: local(),
             peer: local(),
+            directors: Vec::new(),
             operator: "operator.maitred.internal".to_owned(),
             servers: Vec::new(),
         }
@@ -224,6 +229,10 @@ impl DevCertificates {
         authority.issue(&names.public, Usage::Server)?.write(folder, "public")?;
         authority.issue(&names.internal, Usage::Server)?.write(folder, "internal")?;
         authority.issue(&names.peer, Usage::Both)?.write(folder, "peer")?;
+        for director in &names.directors {
+            let own = std::iter::once(director.as_str()).chain(names.peer.iter().map(String::as_str));
+            authority.issue(&own.collect::<Vec<_>>(), Usage::Both)?.write(folder, &peer_stem(director))?;
+        }
         authority.issue(&[&names.operator], Usage::Client)?.write(folder, "operator")?;
         for (stem, server_names) in &names.servers {
             authority.issue(server_names, Usage::Server)?.write(folder, stem)?;
@@ -244,11 +253,18 @@ impl DevCertificates {
     }
 
     fn files(names: &DevNames) -> Vec<String> {
-        let stems = ["public", "internal", "peer", "operator"].into_iter();
-        let stems = stems.chain(names.servers.iter().map(|(stem, _)| stem.as_str()));
+        let stems = ["public", "internal", "peer", "operator"].into_iter().map(str::to_owned);
+        let stems = stems.chain(names.directors.iter().map(peer_stem));
+        let stems = stems.chain(names.servers.iter().map(|(stem, _)| stem.clone()));
         let pairs = stems.flat_map(|stem| [format!("{stem}.pem"), format!("{stem}.key")]);
         ["ca.pem".to_owned(), "affinity.keys".to_owned()].into_iter().chain(pairs).collect()
     }
+}
+
+/// The files of a director's own certificate for its peers.
+#[must_use]
+pub fn peer_stem(director: &DirectorName) -> String {
+    format!("peer-{director}")
 }
 
 fn validity<M: From<SystemTime>>(now: SystemTime) -> (M, M) {
@@ -265,12 +281,17 @@ mod tests {
 
     use super::*;
     use crate::credentials::Keyring;
+    use crate::tls::Identity;
 
     #[test]
     fn the_set_is_complete_private_and_never_overwritten_by_accident() {
         let folder = tempfile::tempdir().unwrap();
         let certs = folder.path().join("certs");
-        let names = DevNames { servers: vec![("ua1".into(), vec!["ua1.test".into()])], ..DevNames::default() };
+        let names = DevNames {
+            servers: vec![("ua1".into(), vec!["ua1.test".into()])],
+            directors: ["east-1", "west-1"].map(|name| name.parse().unwrap()).to_vec(),
+            ..DevNames::default()
+        };
         let set = DevCertificates::create(&certs, &names).unwrap();
         for file in DevCertificates::files(&names) {
             let mode = fs::metadata(set.path(&file)).unwrap().permissions().mode() & 0o777;
@@ -279,6 +300,9 @@ mod tests {
         }
         assert_eq!(fs::read_dir(&certs).unwrap().count(), DevCertificates::files(&names).len());
         assert!(Keyring::load(&set.path("affinity.keys")).is_ok());
+        let shown = Identity::load(&set.path("peer-west-1.pem"), &set.path("peer-west-1.key")).unwrap();
+        let shown = shown.names();
+        assert!(shown.contains(&"west-1".to_owned()) && !shown.contains(&"east-1".to_owned()), "{shown:?}");
 
         let before = fs::read(set.path("public.pem")).unwrap();
         assert!(matches!(DevCertificates::create(&certs, &names), Err(DevCertificateError::Exists { .. })));

@@ -166,6 +166,8 @@ pub enum SessionNews {
     },
     /// It had been told to be over, and somebody who had not heard of that kept it later (R1).
     Revived,
+    /// A start found it and left it where it is. Told only while somebody listens for it.
+    Kept,
     /// It is over.
     Over(Over),
 }
@@ -191,6 +193,7 @@ impl SessionEvent {
             SessionNews::Placed => "placed",
             SessionNews::Moved { .. } => "moved",
             SessionNews::Revived => "revived",
+            SessionNews::Kept => "kept",
             SessionNews::Over(_) => "ended",
         }
     }
@@ -199,7 +202,7 @@ impl SessionEvent {
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self.news {
-            SessionNews::Placed | SessionNews::Moved { .. } | SessionNews::Revived => "",
+            SessionNews::Placed | SessionNews::Moved { .. } | SessionNews::Revived | SessionNews::Kept => "",
             SessionNews::Over(Over::Ended(EndReason::Client)) => "client",
             SessionNews::Over(Over::Ended(EndReason::Server)) => "server",
             SessionNews::Over(Over::Ended(EndReason::Operator)) => "operator",

@@ -9,6 +9,7 @@ mod digest;
 pub mod director;
 pub mod entry;
 pub mod event;
+pub mod events;
 pub mod fault;
 pub mod health;
 pub mod held;

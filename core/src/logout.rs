@@ -7,6 +7,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::clock::Mono;
 
 /// Ends that come within this time belong together.
@@ -21,7 +23,7 @@ pub const COUNT_MIN: u64 = 10;
 const STEP: Duration = Duration::from_secs(1);
 
 /// An incident.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MassLogout {
     /// Sessions that ended.
     pub count: u64,

@@ -8,11 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Time;
 use crate::entry::Entry;
+use crate::events::{Mark, Notice};
 use crate::health::Vote;
 use crate::ids::{DatacenterName, DirectorName, Key, PoolName, ServerName, SessionId};
 
 /// The newest protocol that this build speaks.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
+/// From this version on events are shared.
+pub const VERSION_OF_EVENTS: u16 = 2;
 /// The oldest one. N and N-1 interoperate.
 pub const VERSION_MIN: u16 = 1;
 /// Largest encoded data message, in bytes (R17).
@@ -209,6 +212,21 @@ pub enum Message {
         /// Its seat and state, and who is logged in there, as far as they are known.
         entries: Vec<Entry>,
     },
+    /// How far the sender knows each director's events.
+    EventsKnown(Vec<(DirectorName, Mark)>),
+    /// Events of one run of one director.
+    Events {
+        /// Whose.
+        director: DirectorName,
+        /// Which run.
+        run: u64,
+        /// They come right behind this number.
+        after: u64,
+        /// With them, everything up to this number is known.
+        upto: u64,
+        /// In order of their numbers.
+        notices: Vec<Notice>,
+    },
 }
 
 impl Message {
@@ -224,7 +242,9 @@ impl Message {
             | Self::Votes(_)
             | Self::Roles(_)
             | Self::Ask { .. }
-            | Self::Told { .. } => Lane::Words,
+            | Self::Told { .. }
+            | Self::EventsKnown(_)
+            | Self::Events { .. } => Lane::Words,
             Self::Digests { .. } | Self::Want { .. } | Self::Bulk { .. } | Self::Synced(_) | Self::Changes { .. } => {
                 Lane::Data
             }
@@ -248,6 +268,8 @@ impl Message {
             Self::Want { buckets } => buckets.len(),
             Self::Changes { changes, .. } => changes.iter().map(|change| weight(&change.entry) + 96).sum(),
             Self::Ask { .. } => 256,
+            Self::EventsKnown(known) => known.len() * 96,
+            Self::Events { notices, .. } => 96 + notices.iter().map(|notice| 384 + notice.reason.len()).sum::<usize>(),
         }
     }
 }

@@ -203,6 +203,7 @@ impl PeerLink {
         if *introduced {
             self.failures = 0;
             counter!("maitred_events_total", "event" => "peer_down").increment(1);
+            self.house.director.tell_of_peer(&self.peer.name, false, why.as_str(), self.house.clock.now());
             match why {
                 Closing::Stopping | Closing::Removed | Closing::Renewed => {
                     info!(event = "peer_down", peer = %self.peer.name, reason = why.as_str(), "link closed: {why}");
@@ -260,6 +261,21 @@ impl Handler<Leave> for PeerLink {
             return context.stop();
         }
         self.cut(why);
+    }
+}
+
+/// For tests of the watchdog: its handler panics.
+#[cfg(test)]
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Die;
+
+#[cfg(test)]
+impl Handler<Die> for PeerLink {
+    type Result = ();
+
+    fn handle(&mut self, _: Die, _: &mut Self::Context) {
+        std::panic::panic_any("as the test wished");
     }
 }
 

@@ -115,6 +115,7 @@ impl Talk {
         }
         if !self.introduced.replace(true) {
             counter!("maitred_events_total", "event" => "peer_up").increment(1);
+            director.tell_of_peer(&self.peer, true, "linked", clock.now());
             tracing::info!(event = "peer_up", peer = %self.peer, "linked");
         }
         // There may be something to answer.

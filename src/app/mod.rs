@@ -219,6 +219,8 @@ async fn live(prepared: Prepared) -> Result<(), StartError> {
     monitors.watch(material.targets);
     if let Some(links) = &links {
         links.configure(&config.peers);
+        // Not on the links' own thread: it may be what is stuck.
+        actix::spawn(PeerLinks::watch(Arc::downgrade(links)));
     }
     let keepers = actix::Arbiter::new();
     let _keeper = Keeper::spawn(&keepers.handle(), &director, Arc::clone(&effects), Arc::clone(&clock));

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use maitred_core::ids::DirectorName;
 
 use super::exit::Exit;
 use super::output;
-use crate::certificates::{DevCertificates, DevNames};
+use crate::certificates::{DevCertificates, DevNames, peer_stem};
 
 /// Certificates.
 #[derive(Debug, Subcommand)]
@@ -25,6 +26,9 @@ pub(super) struct DevArguments {
     /// A DNS name or address that the listeners answer to, besides localhost; may be repeated
     #[arg(long = "name", value_name = "NAME")]
     names: Vec<String>,
+    /// A director that has peers: peer-NAME.pem and peer-NAME.key with its own name, for its [listen.peer]; may be repeated
+    #[arg(long = "director", value_name = "NAME", value_parser = director)]
+    directors: Vec<DirectorName>,
     /// A further server certificate: FILE=NAME[,NAME…], written as FILE.pem and FILE.key; may be repeated
     #[arg(long = "server", value_name = "FILE=NAMES", value_parser = server)]
     servers: Vec<(String, Vec<String>)>,
@@ -35,7 +39,7 @@ pub(super) struct DevArguments {
 
 pub(super) fn run(command: CertsCommand) -> anyhow::Result<Exit> {
     let CertsCommand::Dev(arguments) = command;
-    let mut names = DevNames { servers: arguments.servers, ..DevNames::default() };
+    let mut names = DevNames { servers: arguments.servers, directors: arguments.directors, ..DevNames::default() };
     for listener in [&mut names.public, &mut names.internal, &mut names.peer] {
         listener.extend(arguments.names.iter().cloned());
     }
@@ -49,11 +53,15 @@ pub(super) fn run(command: CertsCommand) -> anyhow::Result<Exit> {
         ("ca.pem", "whom browsers, servers and directors must believe"),
         ("public.pem", "[listen.public]"),
         ("internal.pem", "[listen.internal]"),
-        ("peer.pem", "[listen.peer]"),
+        ("peer.pem", "[listen.peer] of a director without peers"),
         ("operator.pem", "maitred's own commands, and curl --cert"),
         ("affinity.keys", "[affinity] key_file"),
     ] {
         table.row([made.path(file).to_string_lossy().as_ref(), purpose]);
+    }
+    for director in &names.directors {
+        let file = made.path(&format!("{}.pem", peer_stem(director)));
+        table.row([file.to_string_lossy().into_owned(), format!("[listen.peer] of {director}")]);
     }
     for (stem, names) in &names.servers {
         table.row([made.path(&format!("{stem}.pem")).to_string_lossy().into_owned(), names.join(", ")]);
@@ -62,10 +70,15 @@ pub(super) fn run(command: CertsCommand) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
+fn director(text: &str) -> Result<DirectorName, String> {
+    DirectorName::parse(text).map_err(|fault| fault.to_string())
+}
+
 fn server(text: &str) -> Result<(String, Vec<String>), String> {
     let (stem, names) = text.split_once('=').ok_or("is not FILE=NAME[,NAME…]")?;
     let plain = !stem.is_empty() && stem.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
     let reserved = ["ca", "public", "internal", "peer", "operator", "affinity"].contains(&stem);
+    let reserved = reserved || stem.starts_with("peer-");
     if !plain || reserved {
         return Err("FILE is letters, digits, '-' and '_', and none of the set's own names".to_owned());
     }
@@ -80,7 +93,7 @@ mod tests {
     #[test]
     fn a_server_is_a_file_and_its_names() {
         assert_eq!(server("ua1=a.test,b.test").unwrap(), ("ua1".into(), vec!["a.test".into(), "b.test".into()]));
-        for bad in ["ua1", "ua1=", "=a.test", "../x=a.test", "ca=a.test"] {
+        for bad in ["ua1", "ua1=", "=a.test", "../x=a.test", "ca=a.test", "peer-x=a.test"] {
             assert!(server(bad).is_err(), "{bad}");
         }
     }

@@ -4,17 +4,18 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
 use hyper::Method;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::Value;
 
 use super::arguments::ConfigFile;
-use super::exit::{Exit, Failure};
+use super::exit::{Exit, Failure, OutputGone};
 use super::health::reachable;
 use super::http::{self, Peer, Question};
 use crate::config::{Config, InternalListener, Origin, Scheme, printable};
@@ -168,6 +169,35 @@ impl Client {
                 .with_context(|| format!("{} does not speak maitred's API", self.shown));
         }
         Err(problem(answer.status, &answer.body).into())
+    }
+}
+
+impl Client {
+    /// Reads an answer that goes on, piece by piece, until it ends or `sink` has had enough.
+    ///
+    /// # Errors
+    /// When nobody answers, the answer breaks off, or it is no success.
+    pub(super) async fn follow(
+        &self,
+        target: &str,
+        headers: Vec<(HeaderName, String)>,
+        silence: Duration,
+        sink: &mut (dyn FnMut(&[u8]) -> anyhow::Result<bool> + Send),
+    ) -> anyhow::Result<()> {
+        let mut question = Question { headers, ..Question::get(target) };
+        if let Some(token) = &self.token {
+            question = question.with(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let unreachable = |error: anyhow::Error| match error.chain().any(|cause| cause.is::<OutputGone>()) {
+            true => error,
+            false => {
+                Failure::new(Exit::Unreachable, format!("no director answers at {}: {error:#}", self.shown)).into()
+            }
+        };
+        match http::follow(&self.peer, question, silence, sink).await.map_err(unreachable)? {
+            None => Ok(()),
+            Some(answer) => Err(problem(answer.status, &answer.body).into()),
+        }
     }
 }
 

@@ -90,24 +90,65 @@ impl Answer {
 /// When nobody answers in time, TLS fails, or the answer is no HTTP or too long.
 pub(super) async fn ask(peer: &Peer, question: Question) -> anyhow::Result<Answer> {
     let request = request(peer, question)?;
-    let exchange = async {
-        let stream = tokio::time::timeout(CONNECT_MAX, TcpStream::connect((peer.dial.as_str(), peer.port)))
-            .await
-            .context("does not answer in time")??;
-        // Commands send one small request: waiting for more to fill a packet only delays it.
-        let _ = stream.set_nodelay(true);
-        match &peer.tls {
-            None => over(stream, request).await,
-            Some((name, config)) => {
-                let name = ServerName::try_from(name.clone()).context("no name that a certificate can carry")?;
-                let connecting = TlsConnector::from(Arc::clone(config)).connect(name, stream);
-                let secured =
-                    tokio::time::timeout(CONNECT_MAX, connecting).await.context("TLS is not answered in time")?;
-                over(secured.map_err(tls_error)?, request).await
+    let exchange = async { over(connect(peer).await?, request).await };
+    tokio::time::timeout(EXCHANGE_MAX, exchange).await.context("the answer does not end in time")?
+}
+
+/// Asks, and hands out the answer piece by piece for as long as it goes on and `sink` says so. An answer that is no success is
+/// read to its end instead.
+///
+/// # Errors
+/// When nobody answers in time, TLS fails, the answer breaks off or is silent for longer than `silence`, or `sink` fails.
+pub(super) async fn follow(
+    peer: &Peer,
+    question: Question,
+    silence: Duration,
+    sink: &mut (dyn FnMut(&[u8]) -> anyhow::Result<bool> + Send),
+) -> anyhow::Result<Option<Answer>> {
+    let request = request(peer, question)?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(connect(peer).await?)).await.map_err(hyper_error)?;
+    let driver = tokio::spawn(connection);
+    let followed = async {
+        let sent = tokio::time::timeout(EXCHANGE_MAX, sender.send_request(request)).await;
+        let response = sent.context("does not answer in time")?.map_err(hyper_error)?;
+        let (head, mut body) = response.into_parts();
+        if !head.status.is_success() {
+            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+            let body = body.map_err(|error| anyhow::anyhow!("the answer breaks off: {error}"))?.to_bytes();
+            return anyhow::Ok(Some(Answer { status: head.status.as_u16(), headers: head.headers, body }));
+        }
+        loop {
+            let next = tokio::time::timeout(silence, body.frame()).await;
+            let Some(frame) = next.context("the director has gone silent")? else { return Ok(None) };
+            if let Some(piece) = frame.map_err(hyper_error)?.data_ref()
+                && !sink(piece)?
+            {
+                return Ok(None);
             }
         }
     };
-    tokio::time::timeout(EXCHANGE_MAX, exchange).await.context("the answer does not end in time")?
+    let answer = followed.await;
+    driver.abort();
+    answer
+}
+
+/// A byte stream, whatever is below it.
+trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Wire for S {}
+
+async fn connect(peer: &Peer) -> anyhow::Result<Box<dyn Wire>> {
+    let stream = tokio::time::timeout(CONNECT_MAX, TcpStream::connect((peer.dial.as_str(), peer.port)))
+        .await
+        .context("does not answer in time")??;
+    // Commands send one small request: waiting for more to fill a packet only delays it.
+    let _ = stream.set_nodelay(true);
+    let Some((name, config)) = &peer.tls else { return Ok(Box::new(stream)) };
+    let name = ServerName::try_from(name.clone()).context("no name that a certificate can carry")?;
+    let connecting = TlsConnector::from(Arc::clone(config)).connect(name, stream);
+    let secured = tokio::time::timeout(CONNECT_MAX, connecting).await.context("TLS is not answered in time")?;
+    Ok(Box::new(secured.map_err(tls_error)?))
 }
 
 fn request(peer: &Peer, question: Question) -> anyhow::Result<Request<Full<Bytes>>> {
@@ -123,10 +164,7 @@ fn request(peer: &Peer, question: Question) -> anyhow::Result<Request<Full<Bytes
     Ok(request)
 }
 
-async fn over<S>(stream: S, request: Request<Full<Bytes>>) -> anyhow::Result<Answer>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+async fn over(stream: Box<dyn Wire>, request: Request<Full<Bytes>>) -> anyhow::Result<Answer> {
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(hyper_error)?;
     let driver = tokio::spawn(connection);

@@ -6,7 +6,7 @@
 //! ```text
 //! run ─────────> app            check, keys, hash, certs ──> files on this machine
 //! demo ──> maitred run + agent servers + agents
-//! status, explain, server, sessions, datacenter, config ──> client ──> internal listener of a director
+//! status, explain, server, sessions, datacenter, events, config ──> client ──> internal listener of a director
 //! ```
 
 mod arguments;
@@ -15,6 +15,7 @@ mod check;
 mod client;
 mod datacenters;
 mod demo;
+mod events;
 mod exit;
 mod explain;
 mod health;
@@ -61,6 +62,8 @@ enum Command {
     Sessions(sessions::SessionsArguments),
     /// See and order which datacenter takes new sessions
     Datacenter(datacenters::DatacenterArguments),
+    /// Follow what happens to sessions, servers, datacenters and links
+    Events(events::EventsArguments),
     /// Show or reload the configuration of a running director
     Config(status::ConfigArguments),
     /// Make certificates
@@ -111,6 +114,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Server(arguments) => on_this_thread(servers::run(&arguments)),
         Command::Sessions(arguments) => on_this_thread(sessions::run(&arguments)),
         Command::Datacenter(arguments) => on_this_thread(datacenters::run(&arguments)),
+        Command::Events(arguments) => on_this_thread(events::run(&arguments)),
         Command::Config(arguments) => on_this_thread(status::config(&arguments)),
         Command::Certs(command) => certs::run(command),
         Command::Health(arguments) => health::run(&arguments),

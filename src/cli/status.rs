@@ -67,7 +67,51 @@ fn glance(status: &Value) -> String {
             states,
         ]);
     }
-    format!("{}\n\n{table}", lines.join("\n"))
+    let (peers, disputed) = (peers(status), disputed(status));
+    let more = [peers, disputed].into_iter().flatten().map(|table| format!("\n{table}")).collect::<String>();
+    format!("{}\n\n{table}{more}", lines.join("\n"))
+}
+
+/// The links to the other directors; nothing where there are none.
+fn peers(status: &Value) -> Option<Table> {
+    let peers = status["peers"].as_array().filter(|peers| !peers.is_empty())?;
+    let mut table =
+        Table::new(&["PEER", "DATACENTER", "LINK", "IN STEP", "#ROUND TRIP", "#LAG", "#DIFFER", "CONFIG", "#CLOCK"]);
+    for peer in peers {
+        let of = |member: &str| cell(&peer[member]);
+        let seconds = |member: &str| peer[member].as_f64();
+        let linked = peer["state"] == "linked";
+        let config = match (linked, peer["config_differs"] == true) {
+            (false, _) => "",
+            (true, true) => "differs",
+            (true, false) => "same",
+        };
+        let yes = |member: &str| if peer[member] == true { "yes" } else { "no" };
+        table.row([
+            of("name"),
+            of("datacenter"),
+            of("state"),
+            if linked { yes("in_step").to_owned() } else { String::new() },
+            seconds("round_trip_seconds").map_or_else(String::new, |it| format!("{:.1} ms", it * 1000.0)),
+            seconds("lag_seconds").map_or_else(String::new, |it| format!("{it:.1} s")),
+            of("divergent_buckets"),
+            config.to_owned(),
+            seconds("clock_ahead_seconds").map_or_else(String::new, |it| format!("{it:+.3} s")),
+        ]);
+    }
+    Some(table)
+}
+
+/// Servers whose votes are not all up: who says what.
+fn disputed(status: &Value) -> Option<Table> {
+    let servers = status["disputed"].as_array().filter(|servers| !servers.is_empty())?;
+    let mut table = Table::new(&["SERVER", "STATE", "VOTES"]);
+    for server in servers {
+        let votes = server["votes"].as_array().into_iter().flatten();
+        let votes = votes.map(|vote| format!("{} {}", cell(&vote["director"]), cell(&vote["vote"])));
+        table.row([cell(&server["server"]), cell(&server["state"]), votes.collect::<Vec<_>>().join(", ")]);
+    }
+    Some(table)
 }
 
 /// `maitred config`.
@@ -154,6 +198,19 @@ mod tests {
         );
         assert!(shown.contains("\nwarning  certificate of public expires in 7 days\n"), "{shown}");
         assert!(shown.contains("1 drain, 1 up"), "{shown}");
+        assert!(!shown.contains("PEER") && !shown.contains("VOTES"), "{shown}");
+        let shown = glance(&json!({ "peers": [
+            { "name": "west-1", "datacenter": "west", "state": "linked", "in_step": true, "round_trip_seconds": 0.0123,
+              "lag_seconds": 0.0, "divergent_buckets": 0, "config_differs": true, "clock_ahead_seconds": -0.004 },
+            { "name": "west-2", "datacenter": "west", "state": "unlinked", "in_step": false },
+        ], "disputed": [
+            { "server": "ua1", "state": "down", "votes": [{ "director": "east-1", "vote": "down" },
+                                                          { "director": "west-1", "vote": "abstains" }] },
+        ] }));
+        let row = |start: &str| shown.lines().find(|line| line.starts_with(start)).unwrap_or_default().to_owned();
+        assert!(row("west-1").contains("12.3 ms") && row("west-1").contains("differs"), "{shown}");
+        assert_eq!(row("west-2").split_whitespace().collect::<Vec<_>>(), ["west-2", "west", "unlinked"]);
+        assert!(row("ua1").ends_with("east-1 down, west-1 abstains"), "{shown}");
     }
 
     #[test]

@@ -2,12 +2,15 @@
 //!
 //! Everything behind the door reads the request from here and may trust it. Nothing is routed before.
 
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::time::Instant;
 
 use actix_http::RequestHead;
 use actix_http::header::HeaderMap;
 use maitred_core::clock::Now;
+use maitred_core::director::Question;
+use maitred_core::ids::{Key, PoolName};
 
 use crate::http::caller;
 use crate::http::cors::Caller;
@@ -34,6 +37,9 @@ pub struct Ask<'a> {
     pub now: Now,
     /// The same for durations, finer.
     pub begun: Instant,
+    /// What the peers must be asked before this can be answered; see [`Ask::must_ask`].
+    question: Cell<Option<Question>>,
+    may_ask: bool,
 }
 
 impl<'a> Ask<'a> {
@@ -47,7 +53,17 @@ impl<'a> Ask<'a> {
         let checked = check_headers(&head.headers, limits.headers, limits.header_block)
             .and_then(|()| target::check(&head.method, head.version, &head.uri, &head.headers, limits.url));
         match checked {
-            Ok(target) => Ok(Self { edge, site, head, target, id, now: edge.clock.now(), begun: Instant::now() }),
+            Ok(target) => Ok(Self {
+                edge,
+                site,
+                head,
+                target,
+                id,
+                now: edge.clock.now(),
+                begun: Instant::now(),
+                question: Cell::new(None),
+                may_ask: false,
+            }),
             Err(problem) => {
                 let mut reply = refuse(&head.headers, &problem, &id, None);
                 // What is malformed may be half of two requests: nothing more is read from this connection.
@@ -58,6 +74,30 @@ impl<'a> Ask<'a> {
                 Err(Box::new(reply))
             }
         }
+    }
+
+    /// The same request, whose answer may be put off until the peers of a cold director have been asked.
+    #[must_use]
+    pub fn asking(mut self) -> Self {
+        self.may_ask = true;
+        self
+    }
+
+    /// Whether a start of this key has to wait until the peers were asked. Nothing may come of the request then; whoever answers
+    /// finds the question ([`Self::take_question`]) and answers anew afterwards.
+    pub fn must_ask(&self, pool: &PoolName, key: &Key) -> bool {
+        if !self.may_ask {
+            return false;
+        }
+        let question = self.edge.director.ask_peers(pool, key, None, self.now);
+        let must = question.is_some();
+        self.question.set(question);
+        must
+    }
+
+    /// What the peers are asked.
+    pub fn take_question(&self) -> Option<Question> {
+        self.question.take()
     }
 
     /// The headers.

@@ -46,6 +46,7 @@ pub struct Waiting {
     patience: Patience,
     requests: Cell<u32>,
     deadline: Cell<Instant>,
+    allowed: Cell<Instant>,
     heard: Cell<bool>,
     end: Cell<Ending>,
 }
@@ -66,8 +67,9 @@ enum Ending {
 impl Waiting {
     fn new(patience: Patience) -> Self {
         let deadline = Cell::new(Instant::now() + patience.idle);
+        let allowed = Cell::new(Instant::now());
         let (requests, heard, end) = (Cell::new(0), Cell::new(false), Cell::new(Ending::None));
-        Self { patience, requests, deadline, heard, end }
+        Self { patience, requests, deadline, allowed, heard, end }
     }
 
     /// A request is complete; while it is being answered there is no deadline here.
@@ -75,6 +77,11 @@ impl Waiting {
     pub fn request(self: &Rc<Self>) -> Request {
         self.requests.set(self.requests.get() + 1);
         Request(Rc::clone(self))
+    }
+
+    /// An answer that goes on, and its client has taken what there was: so much more time for the next piece.
+    pub fn allow(&self, time: Duration) {
+        self.allowed.set(Instant::now() + time);
     }
 
     /// The answer that is given now is the last one: what stands behind its request may be no request at all.
@@ -102,7 +109,7 @@ impl Waiting {
     /// When the client will have let its time pass; none while it is being answered.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        (self.requests.get() == 0).then(|| self.deadline.get())
+        (self.requests.get() == 0).then(|| self.deadline.get().max(self.allowed.get()))
     }
 
     /// Bytes came. Only the first ones after an answer extend the deadline: one byte a second must not. True for those.

@@ -41,6 +41,7 @@ pub struct Edge {
     pub tickets: Arc<Tickets>,
     site: ArcSwap<Site>,
     stopping: AtomicBool,
+    was_warm: AtomicBool,
     journal: OnceLock<JournalHealth>,
     effects: OnceLock<Arc<Effects>>,
     bell: Arc<Bell>,
@@ -59,7 +60,8 @@ impl Edge {
         let site = ArcSwap::from_pointee(Site::new(config));
         let (stopping, journal, effects) = (AtomicBool::new(false), OnceLock::new(), OnceLock::new());
         let bell = Arc::default();
-        Self { director, clock, seals, tickets, site, stopping, journal, effects, bell }
+        let was_warm = AtomicBool::new(false);
+        Self { director, clock, seals, tickets, site, stopping, was_warm, journal, effects, bell }
     }
 
     /// Whose hands do what the director wants done. The first ones given stay; without any it waits for the keeper's next tick.
@@ -92,6 +94,18 @@ impl Edge {
     #[must_use]
     pub fn is_cold(&self) -> bool {
         !self.director.is_warm(self.clock.now())
+    }
+
+    /// Whether a start of an unknown key asks the peers first: only until this director has been warm once, so that later
+    /// starts pay for one look at a flag.
+    #[must_use]
+    pub fn asks_peers(&self) -> bool {
+        if self.was_warm.load(Ordering::Relaxed) {
+            return false;
+        }
+        let cold = self.is_cold();
+        self.was_warm.store(!cold, Ordering::Relaxed);
+        cold
     }
 
     /// Rung after each change that peers should hear of at once.

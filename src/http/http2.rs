@@ -17,20 +17,20 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 
 use actix_http::error::PayloadError;
-use actix_http::{BoxedPayloadStream, HttpMessage as _, Method, Payload, Request, Uri, Version, header, uri};
+use actix_http::{BoxedPayloadStream, HttpMessage as _, Method, Payload, Request, Response, Uri, Version, header, uri};
 use actix_server::GracefulShutdownSignal;
 use bytes::Bytes;
 use futures_util::{FutureExt as _, Stream};
 use h2::server::{Builder, Connection as Frames, SendResponse};
-use h2::{Reason, RecvStream};
+use h2::{Reason, RecvStream, SendStream};
 use http::header::{CONTENT_LENGTH, DATE, HeaderName, HeaderValue};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::config::Limits;
 use crate::http::connection::{Connection, LINGER, Waiting};
+use crate::http::content::{Content, Going};
 use crate::http::listener::{AFTER_ACTIX, Answers, ShownNames, Worker};
-use crate::http::reply::Reply;
 
 /// Streams that one connection may have open. Browsers use up to a hundred; each costs what a connection of HTTP/1 costs.
 const STREAMS_MAX: u32 = 128;
@@ -192,7 +192,7 @@ fn read_uri(from: &http::Uri) -> Option<Uri> {
 }
 
 /// Hands an answer to the connection, whole; it goes out as the client's windows allow. A client that is gone hears nothing.
-fn send(reply: Reply, mut respond: SendResponse<Bytes>, is_head: bool) {
+fn send(reply: Response<Content>, mut respond: SendResponse<Bytes>, is_head: bool) {
     let (head, body) = reply.into_parts();
     let mut response = http::Response::new(());
     *response.status_mut() = http::StatusCode::from_u16(head.status().as_u16()).unwrap_or_default();
@@ -203,6 +203,16 @@ fn send(reply: Reply, mut respond: SendResponse<Bytes>, is_head: bool) {
             headers.append(name, value);
         }
     }
+    let body = match body {
+        Content::Whole(body) => body,
+        Content::Pieces(going) => {
+            headers.insert(DATE, date());
+            if let Ok(stream) = respond.send_response(response, false) {
+                actix_rt::spawn(send_on(going, stream));
+            }
+            return;
+        }
+    };
     if head.status() != actix_http::StatusCode::NO_CONTENT {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     }
@@ -213,6 +223,27 @@ fn send(reply: Reply, mut respond: SendResponse<Bytes>, is_head: bool) {
     {
         let _ = stream.send_data(body, true);
     }
+}
+
+/// Sends the pieces of an answer as the client takes them, until one side has enough.
+async fn send_on(mut going: Going, mut stream: SendStream<Bytes>) {
+    loop {
+        let next = poll_fn(|context| match stream.poll_reset(context) {
+            Poll::Ready(_) => Poll::Ready(None),
+            Poll::Pending => going.poll_piece(context),
+        });
+        let Some(mut piece) = next.await else { break };
+        while !piece.is_empty() {
+            stream.reserve_capacity(piece.len());
+            let Some(Ok(room)) = poll_fn(|context| stream.poll_capacity(context)).await else { return };
+            let part = piece.split_to(room.min(piece.len()));
+            if stream.send_data(part, false).is_err() {
+                return;
+            }
+        }
+    }
+    // A client that is gone hears nothing.
+    let _ = stream.send_data(Bytes::new(), true);
 }
 
 thread_local! {

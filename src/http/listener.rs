@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use actix_http::{ConnectionType, Extensions, HttpMessage as _, HttpService, Request};
+use actix_http::{ConnectionType, Extensions, HttpMessage as _, HttpService, Request, Response};
 use actix_rt::net::TcpStream;
 use actix_server::{GracefulShutdownSignal, Server, ServerBuilder};
 use actix_service::{Service, ServiceFactory, ServiceFactoryExt as _, fn_factory, fn_service};
@@ -22,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::config::Limits;
 use crate::http::connection::{self, Connection, Patience, Waiting};
+use crate::http::content::{Content, is_streamed, with_body};
 use crate::http::http2;
 use crate::http::problem::Problem;
 use crate::http::reply::{self, Reply};
@@ -221,7 +222,7 @@ pub struct Worker<A> {
 }
 
 impl<A: Answers> Service<Request> for Worker<A> {
-    type Response = Reply;
+    type Response = Response<Content>;
     type Error = Infallible;
     type Future = Answering<A::Future>;
 
@@ -268,11 +269,11 @@ pub struct Begun<F> {
 }
 
 impl<F: Future<Output = Reply> + Unpin> Future for Answering<F> {
-    type Output = Result<Reply, Infallible>;
+    type Output = Result<Response<Content>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {
-            Self::Begun(begun) => begun.poll(context).map(Ok),
+            Self::Begun(begun) => begun.poll(context).map(|reply| Ok(with_body(reply, begun.waiting.as_ref()))),
             Self::Never(waiting) => {
                 waiting.leave();
                 context.waker().wake_by_ref();
@@ -311,6 +312,7 @@ impl<F: Future<Output = Reply> + Unpin> Begun<F> {
         }
         if let Some(waiting) = &self.waiting
             && (self.last || reply.head().connection_type() == ConnectionType::Close)
+            && !is_streamed(&reply)
         {
             waiting.answer_last();
         }

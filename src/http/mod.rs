@@ -14,6 +14,7 @@ mod body;
 pub mod callback;
 pub mod caller;
 pub mod connection;
+pub mod content;
 pub mod cors;
 pub mod edge;
 mod first_line;

@@ -52,6 +52,8 @@ pub enum Kind {
     Histogram(&'static [f64]),
     /// A gauge that is read when Prometheus asks.
     Sampled,
+    /// A counter that is kept elsewhere and read when Prometheus asks.
+    Tallied,
 }
 
 impl Kind {
@@ -59,7 +61,7 @@ impl Kind {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Counter => "counter",
+            Self::Counter | Self::Tallied => "counter",
             Self::Gauge | Self::Sampled => "gauge",
             Self::Histogram(_) => "histogram",
         }
@@ -155,6 +157,21 @@ pub const METRICS: &[Metric] = &[
         &["peer"],
         "At least so many sessions differed from a linked director's at the latest comparison",
     ),
+    metric("maitred_event_readers", Kind::Gauge, &[], "Readers of the event feed"),
+    metric(
+        "maitred_event_readers_lost_total",
+        Kind::Counter,
+        &[],
+        "Readers who were told that events they had not read are not kept any more",
+    ),
+    metric("maitred_events_kept", Kind::Sampled, &[], "Events that a reader who comes back can still be told"),
+    metric(
+        "maitred_events_lost_total",
+        Kind::Tallied,
+        &[],
+        "Events of this director that were lost before anybody could read them",
+    ),
+    metric("maitred_events_sent_total", Kind::Counter, &["event"], "Events sent to readers of the feed, by name"),
     metric(
         "maitred_events_total",
         Kind::Counter,
@@ -186,7 +203,19 @@ pub const METRICS: &[Metric] = &[
         &["peer", "direction"],
         "Bytes of messages between directors: sent or received",
     ),
+    metric(
+        "maitred_peer_dropped_total",
+        Kind::Tallied,
+        &["reason"],
+        "What came from other directors and was not believed, expired or found no room",
+    ),
     metric("maitred_peer_links_closed_total", Kind::Counter, &["reason"], "Links between directors that ended, by why"),
+    metric(
+        "maitred_peer_links_rebuilt_total",
+        Kind::Counter,
+        &[],
+        "Actors of links to other directors that had died and were built anew",
+    ),
     metric(
         "maitred_peer_messages_total",
         Kind::Counter,
@@ -327,7 +356,7 @@ impl Metrics {
                 Kind::Counter => recorder.describe_counter(name, unit, help),
                 Kind::Gauge => recorder.describe_gauge(name, unit, help),
                 Kind::Histogram(_) => recorder.describe_histogram(name, unit, help),
-                Kind::Sampled => {}
+                Kind::Sampled | Kind::Tallied => {}
             }
         }
         let handle = recorder.handle();

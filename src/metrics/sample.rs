@@ -51,6 +51,9 @@ fn process(text: &mut Text, sources: &Sources<'_>) {
     text.begin("maitred_build_info").value(&[env!("CARGO_PKG_VERSION")], 1.0);
     text.begin("maitred_start_time_seconds").value(&[], seconds(vitals.started()));
     text.begin("maitred_stopping").value(&[], truth(*stopping));
+    let (kept, lost) = director.events_kept();
+    text.begin("maitred_events_kept").value(&[], kept as f64);
+    text.begin("maitred_events_lost_total").value(&[], lost as f64);
     text.begin("maitred_table_records").value(&[], director.sessions() as f64);
     let (confirmed, states) = director.remembered();
     text.begin("maitred_confirmed_sessions").value(&[], confirmed as f64);
@@ -130,6 +133,10 @@ fn peers(text: &mut Text, sources: &Sources<'_>) {
     let mut up = text.begin("maitred_peer_up");
     for peer in &peers {
         up.value(&[peer.name.as_str()], truth(peer.linked));
+    }
+    let mut dropped = text.begin("maitred_peer_dropped_total");
+    for (reason, count) in sources.director.dropped_from_peers() {
+        dropped.value(&[reason], count as f64);
     }
     let mut each = |name, value: &dyn Fn(&PeerStatus) -> Option<f64>| {
         let mut family = text.begin(name);

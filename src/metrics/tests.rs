@@ -104,7 +104,7 @@ fn counted() -> Metrics {
                 Kind::Counter => metrics::counter!(metric.name, &labels).increment(1),
                 Kind::Gauge => metrics::gauge!(metric.name, &labels).set(1.0),
                 Kind::Histogram(_) => metrics::histogram!(metric.name, &labels).record(0.001),
-                Kind::Sampled => {}
+                Kind::Sampled | Kind::Tallied => {}
             }
         }
     });
@@ -163,7 +163,12 @@ fn names_are_in_order_and_buckets_rise() {
         if let Kind::Histogram(bounds) = metric.kind {
             assert!(!bounds.is_empty() && bounds.is_sorted_by(|a, b| a < b), "{}", metric.name);
         }
-        assert_eq!(metric.kind == Kind::Counter, metric.name.ends_with("_total"), "{}", metric.name);
+        assert_eq!(
+            matches!(metric.kind, Kind::Counter | Kind::Tallied),
+            metric.name.ends_with("_total"),
+            "{}",
+            metric.name
+        );
         assert!(!metric.help.ends_with('.') && !metric.help.is_empty());
     }
 }

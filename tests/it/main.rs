@@ -11,6 +11,7 @@ mod browser;
 mod cli;
 mod curl;
 mod documents;
+mod events;
 mod faults;
 mod house;
 mod monitoring;

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use hyper::Method;
+use maitred::peer::frame;
+use maitred_core::wire;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -171,5 +173,73 @@ fn the_other_site_takes_over_when_the_servers_of_the_active_one_die() {
         wait::for_equal("the other site is active", &"west".to_owned(), || active(director));
         let seat = start(director, &format!("after-{number}"));
         assert_eq!(seat["server"]["name"], "ua2", "{seat}");
+    }
+}
+
+#[test]
+fn a_frozen_peer_costs_starts_nothing_and_catches_up_when_it_goes_on() {
+    let stub = StubServer::start("ua1");
+    let mesh = Mesh::of(&[("east-1", "east"), ("east-2", "east")]);
+    let run = |name| mesh.plan(name, Plan::new().stubs([&stub])).start();
+    let (one, two) = (run("east-1"), run("east-2"));
+    one.wait_for_usable(&["ua1"]);
+    wait_for_links(&[&one, &two]);
+    two.freeze();
+    let mut seats = crowd(&one, "first", 30);
+    wait::for_equal("the silent link is closed", &Some(0.0), || one.metric("maitred_peer_up{peer=\"east-2\"}"));
+    seats.extend(crowd(&one, "second", 30));
+    let bound = one.operator().get(&one.internal_url("/v1/peers")).json()["peers"][0].clone();
+    assert_eq!((&bound["state"], &bound["lag_seconds"]), (&json!("unlinked"), &Value::Null), "{bound}");
+    two.thaw();
+    wait_for_links(&[&one, &two]);
+    wait_until_known(&two, &seats);
+}
+
+#[test]
+fn a_peers_new_certificate_is_taken_without_a_restart() {
+    let stub = StubServer::start("ua1");
+    let mesh = Mesh::of(&[("east-1", "east"), ("east-2", "east")]);
+    let run = |name| mesh.plan(name, Plan::new().stubs([&stub])).start();
+    let (one, two) = (run("east-1"), run("east-2"));
+    one.wait_for_usable(&["ua1"]);
+    wait_for_links(&[&one, &two]);
+    mesh.issue("east-1", &["east-1"]);
+    one.reload();
+    wait::until("the link is opened again with it", || {
+        one.metric("maitred_peer_links_closed_total{reason=\"renewed\"}").is_some_and(|closed| closed >= 1.0)
+    });
+    wait_for_links(&[&one, &two]);
+    let seats = crowd(&one, "after", 3);
+    wait_until_known(&two, &seats);
+}
+
+#[test]
+fn a_peer_of_another_protocol_is_told_so_and_what_is_not_believed_is_counted() {
+    let stubs = ["ua1", "ua2"].map(StubServer::start);
+    let mesh = Mesh::of(&[("east-1", "east"), ("east-2", "east")]);
+    let one = mesh.plan("east-1", Plan::new().stubs(&stubs[..1])).start();
+    one.wait_for_usable(&["ua1"]);
+    let (name, datacenter) = ("east-2".parse().unwrap(), "east".parse().unwrap());
+    let (version_min, version) = (wire::VERSION + 1, wire::VERSION + 1);
+    let hello = wire::Hello { name, datacenter, run: 1, version_min, version, config: 0, have: Vec::new() };
+    let hello = frame::encode(&wire::Message::Hello(hello)).unwrap();
+    let (_, said) = mesh.knock("east-1", "east-2", vec![Message::Binary(hello)]);
+    let said = said.expect("it says why");
+    assert!(said.code == CloseCode::Policy && said.reason.contains("versions"), "{said:?}");
+
+    // The same name again, with a server that the first one does not know.
+    let two = mesh.plan("east-2", Plan::new().stubs(&stubs)).start();
+    wait_for_links(&[&one, &two]);
+    let json = [("content-type", "application/json")];
+    let order = json!({"state": "drain"}).to_string();
+    let ordered = two.operator().send(Method::PUT, &two.internal_url("/v1/servers/ua2/state"), &json, &order);
+    assert_eq!(ordered.status, 200, "{ordered:?}");
+    wait::until("the order is counted as not believed", || {
+        one.metric("maitred_peer_dropped_total{reason=\"order_server\"}").is_some_and(|dropped| dropped >= 1.0)
+    });
+    for (director, peer) in [(&one, "east-2"), (&two, "east-1")] {
+        let peers = director.operator().get(&director.internal_url("/v1/peers")).json();
+        let differs = (&peers["peers"][0]["name"], &peers["peers"][0]["config_differs"]);
+        assert_eq!(differs, (&json!(peer), &json!(true)), "{peers}");
     }
 }

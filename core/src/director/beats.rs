@@ -123,6 +123,7 @@ impl Director {
             let mut control = self.control.lock();
             finished.into_iter().for_each(|entry| control.take_outage(entry, true));
         }
+        self.tell_of_resets(server, &orders, now);
         Ok(BeatAnswer { orders, interval: pool.settings().health.interval, need_held: !list.is_valid() })
     }
 

@@ -92,6 +92,9 @@ impl Director {
         // Under the shard's lock, so that an end comes either before or after, and never between.
         let (changed, left) = self.register(&seat, &agent, named.session, confirm, now)?;
         drop(shard);
+        if changed {
+            self.tell_of_confirm(&seat, now);
+        }
         let place = (pool.clone(), key.clone(), named.session);
         let superseded = left.iter().filter_map(|old| self.supersede(named.pool, old, &place, &agent, now)).collect();
         Ok(Confirmed { seat, agent, changed, superseded })

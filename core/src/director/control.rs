@@ -51,6 +51,8 @@ pub(super) struct Control {
     pub(super) outages: BTreeMap<(ServerName, String), OutageEntry>,
     effects: VecDeque<Effect>,
     effects_dropped: u64,
+    /// What the event feed has not been told yet; bounded like the effects.
+    untold: VecDeque<Event>,
     /// When the roles were weighed last.
     pub(super) weighed: Mono,
     /// What the other directors say.
@@ -90,6 +92,7 @@ impl Control {
             outages: BTreeMap::new(),
             effects: VecDeque::new(),
             effects_dropped: 0,
+            untold: VecDeque::new(),
             weighed: now.mono,
             hearsay: Hearsay::default(),
             gave_way: GaveWay::default(),
@@ -103,7 +106,16 @@ impl Control {
         self.effects.pop_front()
     }
 
+    /// What happened since the last call, for the event feed.
+    pub(super) fn take_untold(&mut self) -> VecDeque<Event> {
+        std::mem::take(&mut self.untold)
+    }
+
     pub(super) fn publish(&mut self, event: Event) {
+        if self.untold.len() >= EFFECTS_MAX {
+            self.untold.pop_front();
+        }
+        self.untold.push_back(event.clone());
         self.push(Effect::Publish(event));
     }
 
@@ -191,6 +203,7 @@ impl Control {
     /// Weighs all roles again and says which moved.
     pub(super) fn weigh_roles(&mut self, now: Now) {
         self.weighed = now.mono;
+        let mut moved = Vec::new();
         for (name, pool) in &self.settings.pools {
             let Some(role) = self.roles.get_mut(name) else { continue };
             for datacenter in &pool.datacenters {
@@ -225,8 +238,9 @@ impl Control {
                 epoch: change.epoch,
                 cause: change.cause,
             };
-            self.effects.push_back(Effect::Publish(event));
+            moved.push(event);
         }
+        moved.into_iter().for_each(|event| self.publish(event));
     }
 }
 
@@ -267,21 +281,23 @@ impl Director {
         control.settings = Arc::clone(&settings);
         control.roles.retain(|name, _| settings.pools.contains_key(name));
         control.logouts.retain(|name, _| settings.pools.contains_key(name));
+        let mut moved = Vec::new();
         for (name, pool) in &settings.pools {
             let Some(role) = control.roles.get_mut(name) else {
                 control.roles.insert(name.clone(), Role::new(&pool.datacenters, None, now.mono));
                 continue;
             };
             if let Some(change) = role.reconfigure(&pool.datacenters, now.mono) {
-                control.effects.push_back(Effect::Publish(Event::RoleMoved {
+                moved.push(Event::RoleMoved {
                     pool: name.clone(),
                     from: change.from,
                     to: change.to,
                     epoch: change.epoch,
                     cause: change.cause,
-                }));
+                });
             }
         }
+        moved.into_iter().for_each(|event| control.publish(event));
         control.hearsay.configure(&settings);
         self.peers.lock().configure(settings.peers.clone(), super::peers::config_digest(&settings));
         let changes = control.watch.configure(&settings, now);
@@ -308,6 +324,7 @@ impl Director {
             self.settle(&mut control, changes, now);
         }
         self.sweep(now);
+        self.collect_events(now);
     }
 
     /// When [`Self::handle_timeout`] is due next, at the latest.

@@ -8,7 +8,9 @@
 //!
 //! - `handle_link_up`, `handle_message`, `next_message`, `handle_link_down`: the other directors.
 //!
-//! Locks: control, then peers, then a server's desk (`lists`), then a shard; never two of a kind, never an earlier one while a
+//! - `collect_events`, `read_events`, `next_events`: what happened, for whoever follows it.
+//!
+//! Locks: control, then peers, then a server's desk (`lists`) or the news, then a shard; never two of a kind, never an earlier one while a
 //! later one is held. Behind a shard come only leaves, under which no other lock is taken. A start reads the view without a lock and
 //! touches one shard, under whose lock it checks that the view is still the one it read: once an order has been acknowledged,
 //! no start that began before it can still act on the old picture.
@@ -22,12 +24,13 @@ mod control;
 mod counts;
 mod decision;
 mod explain;
+mod feed;
 mod fence;
 mod hearsay;
 mod listed;
 mod lists;
+mod logouts;
 mod memory;
-mod news;
 mod orders;
 mod outages;
 mod pace;
@@ -41,7 +44,7 @@ mod walk_in;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
@@ -71,6 +74,7 @@ use asking::Asked;
 use avoid::Avoided;
 use control::Control;
 use counts::Counts;
+use feed::News;
 use lists::Lists;
 use reports::Reports;
 
@@ -92,6 +96,9 @@ pub struct Director {
     reports: Mutex<Reports>,
     control: Mutex<Control>,
     peers: Mutex<Peers>,
+    news: Mutex<News>,
+    /// Readers of events who want to hear of kept starts.
+    kept_listeners: AtomicU32,
     paces: Mutex<BTreeMap<PoolName, pace::Pace>>,
 }
 
@@ -107,11 +114,13 @@ impl Director {
         let writer = names.writer(&settings.director)?;
         let peers = peers::peers_of(&settings, now);
         let control = Control::new(Arc::clone(&settings), &names, &counts, now)?;
+        let table = Table::new(options);
+        table.tell(feed::CHANGES_MAX);
         Ok(Self {
             me: settings.director.clone(),
             writer,
             names,
-            table: Table::new(options),
+            table,
             counts,
             number: AtomicU64::new(control.view.number()),
             view: ArcSwap::new(Arc::clone(&control.view)),
@@ -122,6 +131,8 @@ impl Director {
             reports: Mutex::default(),
             control: Mutex::new(control),
             peers: Mutex::new(peers),
+            news: Mutex::new(News::new(settings.director.clone(), now.time)),
+            kept_listeners: AtomicU32::new(0),
             paces: Mutex::default(),
         })
     }

@@ -30,11 +30,13 @@ struct Shelf<'a> {
     director: &'a Director,
     view: Arc<View>,
     now: Now,
+    /// How a seat from a peer is taken: as news, or while this director catches up.
+    heard: Mark,
 }
 
 impl Store for Shelf<'_> {
     fn collect(&self, sink: &mut dyn FnMut(Entry)) {
-        self.director.table.drain_dirty(Reader::Peers, &self.director.names, sink);
+        self.director.collect_changes(self.now, sink);
         self.director.aliases.write().drain_dirty(Reader::Peers, &mut |entry| sink(Entry::Confirmed(entry)));
     }
 
@@ -95,7 +97,7 @@ impl Shelf<'_> {
         let Director { table, names, counts, me, .. } = self.director;
         let session = pool.settings().allow_multiple.then_some(seat.session);
         let key = table.key(pool.ix(), &seat.key, session);
-        let merged = table.lock(&key).merge(&key, seat, names, Mark::Heard);
+        let merged = table.lock(&key).merge(&key, seat, names, self.heard);
         let Ok(merged) = merged else { return Taken::Dropped("full") };
         if let (Merged::New(Change { after: Some(server), .. }), true) = (merged, seat.minted && seat.writer == *me) {
             counts.of(server).minted_seen(seat.stamp.time());
@@ -161,6 +163,7 @@ impl Director {
     pub fn handle_link_down(&self, peer: &DirectorName) {
         self.peers.lock().link_down(peer);
         self.asked.lock().gone(peer);
+        self.news.lock().link_down(peer);
     }
 
     /// Takes a message from a peer.
@@ -178,6 +181,14 @@ impl Director {
                     peers.round_trip(peer).unwrap_or_default() / 2
                 };
                 self.handle_words(message, way, now);
+                Ok(())
+            }
+            Message::EventsKnown(_) | Message::Events { .. } => {
+                self.peers.lock().check(peer, &message)?;
+                let heard = self.news.lock().hear(peer, message, now);
+                if let Err(reason) = heard {
+                    self.peers.lock().count_dropped(reason);
+                }
                 Ok(())
             }
             Message::Ask { pool, key, session } => {
@@ -221,7 +232,14 @@ impl Director {
             }
         }
         let shelf = self.shelf(now);
-        self.peers.lock().next(peer, &shelf, now)
+        let mut peers = self.peers.lock();
+        peers.collect(&shelf, now);
+        // Collected and said under one lock: an event goes out before the record that says the same.
+        if peers.has_room_for_words(peer) && peers.shares_events(peer) {
+            let events = self.news.lock().words_for(peer, now);
+            peers.say(peer, events);
+        }
+        peers.next(peer, &shelf, now)
     }
 
     /// When [`Self::next_message`] may have something to say to this peer without any input; now, while a walk through the
@@ -256,7 +274,9 @@ impl Director {
     }
 
     fn shelf(&self, now: Now) -> Shelf<'_> {
-        Shelf { director: self, view: self.view.load_full(), now }
+        // What a director hears before it is warm has long happened: those who know have told it.
+        let heard = if self.is_warm(now) { Mark::Heard } else { Mark::CaughtUp };
+        Shelf { director: self, view: self.view.load_full(), now, heard }
     }
 
     fn handle_words(&self, message: Message, way: Duration, now: Now) {
@@ -350,7 +370,8 @@ impl Control {
                 let known = self.watch.server(&order.server).ok_or("order_server")?.operator();
                 let register = Register::Order(order.server.clone());
                 if let Some(known) = known.filter(|old| !newer_server_order(&order, old)) {
-                    let (known, same) = (known.word, known.word == order.word || known.stamp == order.stamp);
+                    let itself = (known.stamp, &known.writer) == (order.stamp, &order.writer);
+                    let (known, same) = (known.word, known.word == order.word || itself);
                     if !same && self.gave_way.is_concurrent(register, order.stamp, &order.writer) {
                         let pool = super::orders::pool_of(settings, &order.server).ok_or("order_server")?.clone();
                         let (lost, holds) = (order.word.as_str().to_owned(), known.as_str().to_owned());
@@ -374,7 +395,8 @@ impl Control {
                 let known = self.role_orders.get(&order.pool);
                 let register = Register::RoleOrder(order.pool.clone());
                 if let Some(known) = known.filter(|old| !newer_role_order(&order, old)) {
-                    let same = known.datacenter == order.datacenter || known.stamp == order.stamp;
+                    let itself = (known.stamp, &known.writer) == (order.stamp, &order.writer);
+                    let same = known.datacenter == order.datacenter || itself;
                     let word = |site: &Option<DatacenterName>| {
                         site.as_ref().map_or_else(|| "auto".to_owned(), |site| site.as_str().to_owned())
                     };

@@ -311,6 +311,9 @@ impl<'a> At<'a> {
                 self.director.counts.apply(change);
             }
         }
+        if self.director.kept_listeners.load(Ordering::Relaxed) > 0 {
+            shard.note_kept(&self.seat_key);
+        }
         self.seat(&sitting, server, Affinity::Kept, kept_because(reborn), self.owns(&sitting))
     }
 

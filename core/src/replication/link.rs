@@ -7,6 +7,7 @@ use super::compare::{Buckets, Drawing, Walk};
 use super::log::{Item, Log};
 use super::{DIGEST_EVERY, PING_EVERY, RELAY_AFTER, Store, Violation, WINDOW_BYTES, WINDOW_MESSAGES};
 use crate::clock::{Mono, Now, Time};
+use crate::events::NOTICES_MAX;
 use crate::ids::DirectorName;
 use crate::wire::{
     BUCKETS, Change, DATA_BYTES_MAX, ENTRIES_MAX, Lane, Message, POSITIONS_MAX, Position, TOLD_ENTRIES_MAX, WORDS_MAX,
@@ -59,6 +60,8 @@ struct InFlight {
 pub(super) struct Link {
     pub(super) run: u64,
     pub(super) config: Option<u64>,
+    /// The newest protocol that the peer speaks.
+    pub(super) version: u16,
     pub(super) round_trip: Option<Duration>,
     pub(super) clock_ahead_ms: Option<i64>,
     pub(super) peer_is_warm: bool,
@@ -100,6 +103,7 @@ impl Link {
         Self {
             run: 0,
             config: None,
+            version: 0,
             round_trip: None,
             clock_ahead_ms: None,
             peer_is_warm: false,
@@ -145,10 +149,11 @@ impl Link {
         !self.introduced && (self.greeted || !self.speaks_first)
     }
 
-    pub(super) fn introduced(&mut self, have: BTreeMap<DirectorName, Position>, config: u64) {
+    pub(super) fn introduced(&mut self, have: BTreeMap<DirectorName, Position>, version: u16, config: u64) {
         self.introduced = true;
         self.peer_have = have;
         self.config = Some(config);
+        self.version = version;
     }
 
     pub(super) fn is_linked(&self) -> bool {
@@ -181,6 +186,8 @@ impl Link {
             Message::Votes(words) => words.len() <= WORDS_MAX,
             Message::Roles(words) => words.len() <= WORDS_MAX,
             Message::Told { entries, .. } => entries.len() <= TOLD_ENTRIES_MAX,
+            Message::EventsKnown(known) => known.len() <= POSITIONS_MAX,
+            Message::Events { notices, .. } => notices.len() <= NOTICES_MAX,
             Message::Digests { buckets, .. } => buckets.len() == BUCKETS,
             Message::Want { buckets } => buckets.len() == Buckets::BYTES,
             Message::Bulk { entries, .. } => entries.len() <= ENTRIES_MAX,

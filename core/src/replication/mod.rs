@@ -25,7 +25,7 @@ use crate::clock::{Mono, Now, Time};
 use crate::entry::Entry;
 use crate::fault::{Fault, planted};
 use crate::ids::{DatacenterName, DirectorName, PoolName};
-use crate::wire::{Change, Hello, Message, POSITIONS_MAX, Position, VERSION, VERSION_MIN};
+use crate::wire::{Change, Hello, Message, POSITIONS_MAX, Position, VERSION, VERSION_MIN, VERSION_OF_EVENTS};
 use link::Link;
 use log::Log;
 
@@ -218,7 +218,9 @@ impl Peers {
             | Message::Votes(_)
             | Message::Roles(_)
             | Message::Ask { .. }
-            | Message::Told { .. } => {}
+            | Message::Told { .. }
+            | Message::EventsKnown(_)
+            | Message::Events { .. } => {}
             Message::Ping { sent, time, warm, have } => {
                 link.pinged(sent, warm, have, ahead(time, now.time));
             }
@@ -255,9 +257,9 @@ impl Peers {
         self.links.get_mut(peer).ok_or(Violation::Unknown)?.check(message)
     }
 
-    /// The next message for a peer, words before sessions; `None` when there is nothing to say or the window is full.
+    /// The next message for a peer, words before sessions; `None` when there is nothing to say or the window is full. Collects
+    /// nothing itself ([`Self::collect`]): what is said about a change must be able to come before it.
     pub fn next(&mut self, peer: &DirectorName, store: &dyn Store, now: Now) -> Option<Message> {
-        self.collect(store, now);
         let link = self.links.get_mut(peer)?;
         if link.must_greet() {
             link.greeted();
@@ -295,6 +297,12 @@ impl Peers {
     #[must_use]
     pub fn has_room_for_words(&self, peer: &DirectorName) -> bool {
         self.links.get(peer).is_some_and(|link| link.is_linked() && link.words_are_out())
+    }
+
+    /// Whether a linked peer's protocol has events.
+    #[must_use]
+    pub fn shares_events(&self, peer: &DirectorName) -> bool {
+        self.links.get(peer).is_some_and(|link| link.is_linked() && link.version >= VERSION_OF_EVENTS)
     }
 
     /// Peers with a link on which both have introduced themselves.
@@ -391,7 +399,7 @@ impl Peers {
         }
         let theirs: BTreeMap<_, _> = hello.have.into_iter().collect();
         let of_me = theirs.get(&self.me).copied();
-        link.introduced(theirs, hello.config);
+        link.introduced(theirs, hello.version, hello.config);
         if self.have.get(peer).is_some_and(|known| known.run != hello.run) {
             self.have.remove(peer);
         }
@@ -420,7 +428,8 @@ impl Peers {
         }
     }
 
-    fn collect(&mut self, store: &dyn Store, now: Now) {
+    /// Takes what this director changed since the last call.
+    pub fn collect(&mut self, store: &dyn Store, now: Now) {
         let row = &mut self.log.own;
         store.collect(&mut |entry| row.push(Change { origin: None, entry }, now.mono));
     }

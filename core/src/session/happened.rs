@@ -59,6 +59,14 @@ impl Happenings {
         self.waiting.push_back(Happened { text: text.clone(), pool, before, after });
     }
 
+    /// Notes that a start found a seat and left it where it is: no news, told only to those who ask for it.
+    pub(super) fn note_kept(&mut self, record: &Record) {
+        if self.waiting.len() < self.most {
+            let (text, sitting) = (record.text().clone(), Some(*record.sitting()));
+            self.waiting.push_back(Happened { text, pool: record.pool(), before: sitting, after: sitting });
+        }
+    }
+
     /// Takes what waits, and how many were lost since the last call.
     pub(super) fn take(&mut self) -> (VecDeque<Happened>, u64) {
         (std::mem::take(&mut self.waiting), std::mem::take(&mut self.lost))
@@ -93,6 +101,7 @@ impl Happened {
             (Some(before), None) => say(&before, &before, SessionNews::Over(Over::Expired)),
             (None, None) => {}
             (Some(before), Some(after)) => match after.life {
+                Life::Live if same_stay(&before, &after) => say(&after, &after, SessionNews::Kept),
                 Life::Live => {
                     let moved = before.session == after.session && before.generation < after.generation;
                     say(&before, &after, SessionNews::Over(if moved { Over::Moved } else { Over::Outranked }));
@@ -126,8 +135,12 @@ impl Happened {
         }
     }
 
-    /// Its beginning was not seen here, and still each end has one.
+    /// Its beginning was not seen here, and still each end has one. The tombstone of a session that its agent left is one
+    /// generation above the seat that ended, so it says nothing about that.
     fn pair(&self, after: &Sitting, reason: EndReason, say: &mut dyn FnMut(&Sitting, &Sitting, SessionNews)) {
+        if reason == EndReason::Superseded {
+            return;
+        }
         say(after, after, SessionNews::Placed);
         say(after, after, SessionNews::Over(Over::Ended(reason)));
     }
@@ -139,6 +152,7 @@ impl Happened {
         let kind = match &news {
             SessionNews::Placed | SessionNews::Moved { .. } => "began",
             SessionNews::Revived => "revived",
+            SessionNews::Kept => "kept",
             SessionNews::Over(_) => "over",
         };
         let identity = Digest::new(kind)

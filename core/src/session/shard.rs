@@ -58,6 +58,8 @@ pub enum Mark {
     Dirty,
     /// Written down only: it comes from a peer, and whoever merges it knows to whom it is handed on.
     Heard,
+    /// The same, while this director catches up: what it hears has long been told, and is no news.
+    CaughtUp,
     /// Neither: it comes from the journal.
     Clean,
 }
@@ -66,8 +68,16 @@ impl Mark {
     fn readers(self) -> &'static [Reader] {
         match self {
             Self::Dirty => &[Reader::Journal, Reader::Peers],
-            Self::Heard => &[Reader::Journal],
+            Self::Heard | Self::CaughtUp => &[Reader::Journal],
             Self::Clean => &[],
+        }
+    }
+
+    /// Whether what it changes happened just now, and not long ago.
+    fn is_news(self) -> bool {
+        match self {
+            Self::Dirty | Self::Heard => true,
+            Self::CaughtUp | Self::Clean => false,
         }
     }
 }
@@ -228,6 +238,13 @@ impl Shard {
         self.happenings.tell(most);
     }
 
+    /// Notes that a start found a seat and left it where it is.
+    pub fn note_kept(&mut self, key: &SeatKey<'_>) {
+        if let Some(record) = self.slot(key).and_then(|number| self.records.get(number)) {
+            self.happenings.note_kept(record);
+        }
+    }
+
     /// What happened since the last call, and how much of it is lost.
     pub(super) fn take_happenings(&mut self) -> (VecDeque<Happened>, u64) {
         self.happenings.take()
@@ -349,8 +366,7 @@ impl Shard {
             self.link(number);
         }
         mark.readers().iter().for_each(|reader| self.records.mark(number, *reader));
-        // What the journal brings back happened long ago.
-        if mark != Mark::Clean
+        if mark.is_news()
             && self.happenings.wanted()
             && let Some(record) = self.records.get(number)
         {

@@ -138,6 +138,28 @@ impl Table {
     /// at a time, or the order of one key's changes is lost. `sink` runs under a shard's lock: it must neither wait nor touch
     /// the table.
     pub fn drain_dirty(&self, reader: Reader, names: &Names, sink: &mut dyn FnMut(Entry)) {
+        self.drain(reader, names, &mut |_| (), sink);
+    }
+
+    /// The same for the peers, with what happened to sessions: whoever hears of a record must be able to hear before what
+    /// happened, so both are taken under one lock and the news are told first. How many of them are lost.
+    pub fn drain_with_news(
+        &self,
+        names: &Names,
+        news: &mut dyn FnMut(SessionEvent),
+        sink: &mut dyn FnMut(Entry),
+    ) -> u64 {
+        let mut lost = 0;
+        let mut first = |shard: &mut Shard| {
+            let (happened, gone) = shard.take_happenings();
+            lost += gone;
+            happened.iter().for_each(|it| it.tell(names, news));
+        };
+        self.drain(Reader::Peers, names, &mut first, sink);
+        lost
+    }
+
+    fn drain(&self, reader: Reader, names: &Names, first: &mut dyn FnMut(&mut Shard), sink: &mut dyn FnMut(Entry)) {
         for shard in &self.shards {
             // A shard that changes faster than it is drained must not keep the others waiting: what it holds now is the bound.
             let most = {
@@ -145,7 +167,9 @@ impl Table {
                 shard.len().max(shard.states())
             };
             for _ in 0..=most / STEP {
-                let more = shard.lock().drain_dirty(reader, STEP, &mut |dirty| {
+                let mut shard = shard.lock();
+                first(&mut shard);
+                let more = shard.drain_dirty(reader, STEP, &mut |dirty| {
                     sink(match dirty {
                         Dirty::Seat(record) => Entry::Seat(record.entry(names)),
                         Dirty::State(state) => Entry::State(state.entry(names)),

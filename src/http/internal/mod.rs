@@ -13,6 +13,7 @@ mod audit;
 mod beat_body;
 mod beats;
 mod confirm;
+mod events;
 mod explain;
 mod fields;
 mod guesses;
@@ -89,6 +90,7 @@ pub struct Internal {
     guesses: Guesses,
     walks: Semaphore,
     lists: Semaphore,
+    readers: Arc<Semaphore>,
 }
 
 /// What [`Internal`] is made of.
@@ -124,6 +126,7 @@ impl Internal {
             guesses: Guesses::new(seed),
             walks: Semaphore::new(WALKS_MAX),
             lists: Semaphore::new(LISTS_MAX),
+            readers: Arc::new(Semaphore::new(events::READERS_MAX)),
         }
     }
 
@@ -235,6 +238,7 @@ async fn act(call: &Call<'_>, action: Action) -> Result<Reply, Problem> {
         Action::Peers => pools::peers(call),
         Action::Config => status::config(call),
         Action::Reload => orders::reload(call).await,
+        Action::Events => events::read(call),
         Action::Sessions => sessions::list(call).await,
         Action::Session => sessions::read(call),
         Action::Explain => explain::explain(call),

@@ -68,9 +68,14 @@ pub(super) fn datacenters(call: &Call<'_>) -> Result<Reply, Problem> {
 /// `GET /v1/peers`: each link, and how far this director and the peer are apart.
 pub(super) fn peers(call: &Call<'_>) -> Result<Reply, Problem> {
     call.no_query()?;
+    Ok(answered(&json!({ "peers": linked(call) })))
+}
+
+/// All configured peers.
+pub(super) fn linked(call: &Call<'_>) -> Vec<Value> {
     let config = call.internal.config.load();
     let known = call.internal.edge.director.peers(call.ask.now);
-    let peers: Vec<Value> = config
+    config
         .peers
         .iter()
         .map(|peer| {
@@ -89,8 +94,7 @@ pub(super) fn peers(call: &Call<'_>) -> Result<Reply, Problem> {
                 "clock_ahead_seconds": status.map(|status| status.clock_ahead_ms as f64 / 1000.0),
             })
         })
-        .collect();
-    Ok(answered(&json!({ "peers": peers })))
+        .collect()
 }
 
 fn described(call: &Call<'_>, pool: &PoolView) -> Value {

@@ -37,6 +37,7 @@ pub(super) enum Action {
     Datacenters,
     Peers,
     Config,
+    Events,
     Reload,
     Sessions,
     Session,
@@ -108,6 +109,7 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/v1/peers", Action::Peers, May::Read),
     route("GET", "/v1/config", Action::Config, May::Read),
     route("POST", "/v1/config/reload", Action::Reload, May::Order),
+    route("GET", "/v1/events", Action::Events, May::Read),
     route("GET", "/v1/sessions", Action::Sessions, May::Read),
     route("GET", "/v1/sessions/{pool}/{key}", Action::Session, May::Read),
     route("GET", "/v1/explain", Action::Explain, May::Read),
@@ -203,7 +205,7 @@ mod tests {
             "/V1/servers",
             "/v1/servers;x",
             "/%761/servers",
-            "/v1/events",
+            "/v1/events/1",
             "/v1/explained",
         ] {
             assert_eq!(action(Method::GET, path), Err(404), "{path}");

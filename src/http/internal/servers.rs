@@ -165,6 +165,20 @@ fn verdict(verdict: &Verdict) -> Value {
     }
 }
 
+/// Servers about which somebody who voted does not say up, and what each director says: at most so many.
+pub(super) fn disputed(call: &Call<'_>, most: usize) -> Vec<Value> {
+    let view = call.internal.edge.director.view();
+    let servers = view.pools().flat_map(|pool| pool.servers().iter());
+    let one = |server: &ServerView| {
+        let health = call.internal.edge.director.server_health(&server.settings.name)?;
+        let votes = votes(&health, call, call.ask.now);
+        let up = votes.as_array().is_some_and(|votes| votes.iter().all(|vote| vote["vote"] == "up"));
+        let (name, state) = (&server.settings.name, server.standing.input.as_str());
+        (!up).then(|| json!({ "server": name, "state": state, "votes": votes }))
+    };
+    servers.filter_map(one).take(most).collect()
+}
+
 fn votes(health: &ServerHealth, call: &Call<'_>, now: Now) -> Value {
     let voter = health.voter();
     let own = voter.vote().zip(voter.looked()).map(|(vote, looked)| {

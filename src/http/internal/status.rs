@@ -4,13 +4,16 @@ use maitred_core::ids::PoolName;
 use serde_json::{Map, Value, json};
 
 use super::moment::written;
-use super::{Call, json as answered, pools};
+use super::{Call, json as answered, pools, servers};
 use crate::clock::WallJump;
 use crate::config::redacted;
 use crate::http::health;
 use crate::http::problem::Problem;
 use crate::http::reply::Reply;
 use crate::store::Condition;
+
+/// Servers without unanimous votes that a glance shows; `GET /v1/servers` has all.
+const DISPUTED_MAX: usize = 100;
 
 /// `GET /v1/status`.
 pub(super) fn read(call: &Call<'_>) -> Result<Reply, Problem> {
@@ -50,6 +53,8 @@ pub(super) fn read(call: &Call<'_>) -> Result<Reply, Problem> {
         "records": edge.director.sessions(),
         "servers": view.pools().map(|pool| pool.servers().len()).sum::<usize>(),
         "pools": pools,
+        "peers": pools::linked(call),
+        "disputed": servers::disputed(call, DISPUTED_MAX),
         "journal": journal(call),
         "config": {
             "digest": config.digest,

@@ -1,14 +1,17 @@
-//! The public listener: most requests are answered at once; only those to own paths have a body that is read.
+//! The public listener: most requests are answered at once; only those to own paths have a body that is read, and only a director
+//! that has just started may have to ask its peers first.
 
 use std::future::{Ready, ready};
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_http::{Method, Request};
 use actix_server::Server;
 use bytes::Bytes;
 use futures_util::future::{Either, LocalBoxFuture};
+use tokio::time::{Instant, sleep};
 
 use crate::http::ask::Ask;
 use crate::http::body;
@@ -16,6 +19,11 @@ use crate::http::edge::Edge;
 use crate::http::listener::{self, Answers, ListenerOptions, Worker};
 use crate::http::public::answer;
 use crate::http::reply::Reply;
+
+/// A cold director is warm after 5 s whatever happens; this is for a clock that stands still.
+const ANSWERED_MAX: Duration = Duration::from_secs(6);
+/// A link answers within milliseconds.
+const ANSWERED_POLL: Duration = Duration::from_millis(5);
 
 /// Answers requests; one per worker.
 pub type PublicService = Worker<Edge>;
@@ -34,9 +42,9 @@ impl Answers for Edge {
     fn answer(self: &Arc<Self>, request: Request) -> Self::Future {
         let site = self.site();
         let reads_body = request.head().method == Method::POST && site.prefix.covers(request.head().uri.path());
-        if reads_body {
+        if reads_body || self.asks_peers() {
             let edge = Arc::clone(self);
-            return Either::Right(Box::pin(async move { answer_with_body(&edge, request).await }));
+            return Either::Right(Box::pin(async move { answer_later(&edge, request, reads_body).await }));
         }
         Either::Left(ready(match Ask::check(self, &site, request.head()) {
             Ok(ask) => answer(&ask, Ok(Bytes::new())),
@@ -45,13 +53,27 @@ impl Answers for Edge {
     }
 }
 
-async fn answer_with_body(edge: &Edge, mut request: Request) -> Reply {
+/// Answers what needs a body or, while the director is cold, perhaps its peers.
+async fn answer_later(edge: &Edge, mut request: Request, reads_body: bool) -> Reply {
     let site = edge.site();
     let payload = request.take_payload();
     let ask = match Ask::check(edge, &site, request.head()) {
         Ok(ask) => ask,
         Err(refused) => return *refused,
     };
-    let body = body::read(ask.headers(), payload, &site.limits).await;
-    answer(&ask, body)
+    let body = if reads_body { body::read(ask.headers(), payload, &site.limits).await } else { Ok(Bytes::new()) };
+    let (Ok(whole), true) = (&body, edge.asks_peers()) else { return answer(&ask, body) };
+    let (ask, whole) = (ask.asking(), whole.clone());
+    let reply = answer(&ask, body);
+    let Some(question) = ask.take_question() else { return reply };
+    // The links send it, and this thread serves others meanwhile.
+    edge.bell().ring();
+    let limit = Instant::now() + ANSWERED_MAX;
+    while !edge.director.is_answered(&question, edge.clock.now()) && Instant::now() < limit {
+        sleep(ANSWERED_POLL).await;
+    }
+    match Ask::check(edge, &site, request.head()) {
+        Ok(ask) => answer(&ask, Ok(whole)),
+        Err(refused) => *refused,
+    }
 }

@@ -32,6 +32,12 @@ pub(super) struct Wish<'a> {
 
 /// Seats the caller, and leaves the line and the counts of a start behind.
 pub(super) fn start(ask: &Ask<'_>, pool: &PoolSite, wish: Wish<'_>) -> Result<Seat, Problem> {
+    if let (Some(RequestKey::Given(key)), None) = (&wish.key, &wish.shown)
+        && ask.must_ask(&pool.name, key)
+    {
+        // Nobody sees this: the request is answered anew when the peers have answered.
+        return Err(Problem::NothingYet);
+    }
     let answer = ask_director(ask, pool, wish);
     match &answer {
         Ok(seat) => {

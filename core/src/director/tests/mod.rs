@@ -3,12 +3,12 @@
 mod affinity;
 mod beats;
 mod confirm;
+mod events;
 mod explain;
 mod house;
 mod ladder;
 mod laws;
 mod memory;
-mod news;
 mod outages;
 mod peers;
 mod reports;

@@ -14,7 +14,7 @@ fn what_does_not_exist_is_told_only_to_those_who_were_let_in() {
         "/",
         "/v1",
         "/v1/servers/",
-        "/v1/events",
+        "/v1/events/1",
         "/maitred/v1/sessions",
         "/admin",
         "//v1/servers",

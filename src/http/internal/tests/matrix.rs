@@ -54,6 +54,8 @@ const MATRIX: &[Row] = &[
     row("POST", "/v1/config/reload", "/v1/config/reload", "{}", ORDER),
     row("GET", "/v1/sessions", "/v1/sessions?pool=ua", "", READ),
     row("GET", "/v1/sessions/{pool}/{key}", "/v1/sessions/ua/1001", "", READ),
+    // The feed has no end; a filter that it does not know has one.
+    row("GET", "/v1/events", "/v1/events?event=nonsense", "", [401, 403, 403, 400, 400, 403]),
     row("GET", "/v1/explain", "/v1/explain?pool=ua&key=1001", "", READ),
     row("POST", "/v1/sessions/{pool}/{key}/end", "/v1/sessions/ua/to-end/end", "{end}", [401, 400, 400, 403, 200, 403]),
     row("POST", "/v1/sessions/{pool}/{key}/confirm", "/v1/sessions/ua/{own}/confirm", FENCE, WORD),

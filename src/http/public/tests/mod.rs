@@ -1,6 +1,7 @@
 //! The public listener over real sockets, in raw bytes: what a client sends is what is written here.
 
 mod bytes;
+mod cold;
 mod doors;
 mod fixture;
 mod floods;
