@@ -1,0 +1,51 @@
+//! Apache with mod_jk, and the Tomcat behind it. Both are in the way of every request, so both count.
+
+use std::fs;
+use std::path::Path;
+
+use super::{Contestant, Running, on_server_core};
+use crate::compare::site::{Face, Site, free_port};
+
+const CATALINA: &str = "/usr/share/tomcat10/bin/catalina.sh";
+
+pub(super) fn start(site: &Site, face: Face) -> anyhow::Result<Running> {
+    let (folder, port, ajp) = (site.folder("apache", face)?, free_port()?, free_port()?);
+    tomcat(&folder, ajp)?;
+    let tls = site.certificate(face).zip(site.key(face)).map_or_else(String::new, |(cert, key)| {
+        format!(
+            "SSLEngine on\nSSLProtocol +TLSv1.2 +TLSv1.3\nSSLCertificateFile {}\nSSLCertificateKeyFile {}",
+            cert.display(),
+            key.display()
+        )
+    });
+    let fill = |text: &str| {
+        text.replace("@FOLDER@", &folder.to_string_lossy())
+            .replace("@PORT@", &port.to_string())
+            .replace("@AJP@", &ajp.to_string())
+            .replace("@TLS@", &tls)
+    };
+    fs::write(folder.join("apache.conf"), fill(include_str!("../../../peers/apache.conf")))?;
+    fs::write(folder.join("workers.properties"), fill(include_str!("../../../peers/workers.properties")))?;
+    // One group for both: the shell waits for them, and all end together.
+    let mut command = on_server_core("sh");
+    command
+        .env("CATALINA_BASE", &folder)
+        .env("JAVA_OPTS", "-Xmx512m -XX:+UseSerialGC")
+        .arg("-c")
+        .arg(format!("{CATALINA} run & apache2 -f {}/apache.conf -D FOREGROUND & wait", folder.display()));
+    let mut running = Running::start(Contestant::ApacheJk, face, port, command, &folder)?;
+    running.wait_until(|| std::net::TcpStream::connect(("127.0.0.1", ajp)).is_ok())?;
+    Ok(running)
+}
+
+fn tomcat(folder: &Path, ajp: u16) -> anyhow::Result<()> {
+    for part in ["conf", "logs", "temp", "work", "webapps/ROOT/WEB-INF"] {
+        fs::create_dir_all(folder.join(part))?;
+    }
+    let server = include_str!("../../../peers/server.xml").replace("@AJP@", &ajp.to_string());
+    fs::write(folder.join("conf/server.xml"), server)?;
+    fs::copy("/usr/share/tomcat10/skel/conf/web.xml", folder.join("conf/web.xml"))?;
+    fs::write(folder.join("webapps/ROOT/index.jsp"), include_str!("../../../peers/index.jsp"))?;
+    fs::write(folder.join("webapps/ROOT/WEB-INF/web.xml"), include_str!("../../../peers/web.xml"))?;
+    Ok(())
+}

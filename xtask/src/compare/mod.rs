@@ -1,0 +1,170 @@
+//! The comparison: everybody who could seat sessions, under one client, certificate and core, in interleaved rounds.
+//!
+//! What is measured is CPU time (user and system) of all processes of the one that is asked, per request; wall time on a machine
+//! that does other work says little. Whoever is not asked in a round stays up and idle.
+
+mod contestants;
+mod cpu;
+mod install;
+mod report;
+mod site;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, ensure};
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::load::{Connections, Outcome};
+use contestants::{Contestant, Running};
+use site::{Face, Site};
+
+/// Where the servers run and where the client does.
+const SERVER_CORE: &str = "0";
+const CLIENT_CORE: &str = "1";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Rounds of each scenario; the median counts
+    #[arg(long, default_value_t = 5)]
+    rounds: u32,
+    /// Seconds of each measurement
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+    /// Only these contestants; maitred and HAProxy's sticky redirect always run
+    #[arg(long, value_enum)]
+    only: Vec<Contestant>,
+    /// Only these scenarios
+    #[arg(long, value_enum)]
+    scenario: Vec<Scenario>,
+    /// The binary that is measured; built by `cargo build --release`
+    #[arg(long, default_value = "target/release/maitred")]
+    binary: PathBuf,
+    /// Write the table into this file, between its marks
+    #[arg(long)]
+    write: Option<PathBuf>,
+}
+
+/// A way to ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Scenario {
+    /// Plain HTTP on kept connections
+    PlainKept,
+    /// Plain HTTP, a connection for each start
+    PlainNew,
+    /// TLS 1.3 on kept connections
+    TlsKept,
+    /// TLS 1.3, a connection for each start, ECDSA P-256
+    TlsNewEcdsa,
+    /// TLS 1.3, a connection for each start, RSA 2048
+    TlsNewRsa,
+}
+
+impl Scenario {
+    fn face(self) -> Face {
+        match self {
+            Self::PlainKept | Self::PlainNew => Face::Clear,
+            Self::TlsKept | Self::TlsNewEcdsa => Face::Ecdsa,
+            Self::TlsNewRsa => Face::Rsa,
+        }
+    }
+
+    fn connections(self) -> Connections {
+        match self {
+            Self::PlainKept | Self::TlsKept => Connections::Kept,
+            Self::PlainNew | Self::TlsNewEcdsa | Self::TlsNewRsa => Connections::New,
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::PlainKept => "plain, kept",
+            Self::PlainNew => "plain, new connection",
+            Self::TlsKept => "TLS 1.3, kept",
+            Self::TlsNewEcdsa => "TLS 1.3, new, ECDSA",
+            Self::TlsNewRsa => "TLS 1.3, new, RSA",
+        }
+    }
+}
+
+/// One measurement.
+#[derive(Debug, Clone, Copy)]
+struct Sample {
+    contestant: Contestant,
+    scenario: Scenario,
+    micros: f64,
+    outcome: Outcome,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    ensure!(arguments.binary.exists(), "{} is missing: cargo build --release", arguments.binary.display());
+    let contestants: Vec<Contestant> = Contestant::value_variants()
+        .iter()
+        .copied()
+        .filter(|one| arguments.only.is_empty() || one.is_always_there() || arguments.only.contains(one))
+        .collect();
+    let scenarios: Vec<Scenario> = Scenario::value_variants()
+        .iter()
+        .copied()
+        .filter(|one| arguments.scenario.is_empty() || arguments.scenario.contains(one))
+        .collect();
+    install::everything(&contestants)?;
+    let site = Site::new(arguments.binary.canonicalize()?)?;
+    let progress = ProgressBar::new(u64::from(arguments.rounds) * (contestants.len() * scenarios.len()) as u64);
+    progress.set_style(ProgressStyle::with_template("{pos:>4}/{len} {bar:30} {eta:>5} {msg}")?);
+    let mut samples = Vec::new();
+    for face in [Face::Clear, Face::Ecdsa, Face::Rsa] {
+        let asked: Vec<Scenario> = scenarios.iter().copied().filter(|scenario| scenario.face() == face).collect();
+        if asked.is_empty() {
+            continue;
+        }
+        let running = contestants
+            .iter()
+            .map(|one| one.start(&site, face).with_context(|| format!("{one:?} over {face:?}")))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        for one in &running {
+            // Every key once, so that what is measured is what a reload or a second tab costs, and caches are warm.
+            load(&site, one, Connections::Kept, 1.5)?;
+        }
+        for _ in 0..arguments.rounds {
+            for &scenario in &asked {
+                for one in &running {
+                    progress.set_message(format!("{} {}", scenario.title(), one.contestant().title()));
+                    samples.push(measure(&site, one, scenario, arguments.seconds)?);
+                    progress.inc(1);
+                }
+            }
+        }
+    }
+    progress.finish_and_clear();
+    let table = report::Report { samples: &samples, contestants: &contestants, scenarios: &scenarios, arguments };
+    println!("{}", table.text()?);
+    match &arguments.write {
+        Some(file) => report::write_between_marks(file, &table.text()?),
+        None => Ok(()),
+    }
+}
+
+fn measure(site: &Site, running: &Running, scenario: Scenario, seconds: f64) -> anyhow::Result<Sample> {
+    let before = cpu::of_group(running.group())?;
+    let outcome = load(site, running, scenario.connections(), seconds)?;
+    let used = cpu::of_group(running.group())? - before;
+    ensure!(outcome.good > 0, "{:?} answered nothing well: {outcome:?}", running.contestant());
+    let micros = used.as_secs_f64() * 1e6 / (outcome.good + outcome.bad) as f64;
+    Ok(Sample { contestant: running.contestant(), scenario, micros, outcome })
+}
+
+/// Asks from a process of its own on its own core.
+fn load(site: &Site, running: &Running, connections: Connections, seconds: f64) -> anyhow::Result<Outcome> {
+    let mut command = Command::new("taskset");
+    command.args(["--cpu-list", CLIENT_CORE]).arg(std::env::current_exe()?).arg("load");
+    command.arg("--port").arg(running.port().to_string()).arg("--seconds").arg(seconds.to_string());
+    command.arg("--connections").arg(if connections == Connections::New { "new" } else { "kept" });
+    if let Some(ca) = site.certificate(running.face()) {
+        command.arg("--ca").arg(ca);
+    }
+    let output = command.output().context("taskset (util-linux)")?;
+    ensure!(output.status.success(), "the client: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(serde_json::from_slice(&output.stdout)?)
+}

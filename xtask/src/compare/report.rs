@@ -1,0 +1,125 @@
+//! The table, as people read it and as `docs/performance.md` keeps it.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use super::contestants::Contestant;
+use super::{Arguments, Sample, Scenario};
+
+const BEGIN: &str = "<!-- cargo xtask compare: begin -->";
+const END: &str = "<!-- cargo xtask compare: end -->";
+
+pub(super) struct Report<'r> {
+    pub(super) samples: &'r [Sample],
+    pub(super) contestants: &'r [Contestant],
+    pub(super) scenarios: &'r [Scenario],
+    pub(super) arguments: &'r Arguments,
+}
+
+impl Report<'_> {
+    /// Markdown.
+    pub(super) fn text(&self) -> anyhow::Result<String> {
+        let mut text = String::new();
+        writeln!(text, "CPU µs per session start (median of {} rounds; lowest to highest):\n", self.arguments.rounds)?;
+        self.table(&mut text, |spread, _| {
+            format!("{:.1} ({:.1} to {:.1})", spread.median, spread.lowest, spread.highest)
+        })?;
+        writeln!(text, "\nmaitred's CPU as a share of the other's, round by round (median):\n")?;
+        self.table(&mut text, |_, ratio| format!("{ratio:.2}"))?;
+        writeln!(text, "\nStarts per second and core (median), and what the other cannot do:\n")?;
+        writeln!(text, "| | {} | lacks |", self.titles())?;
+        writeln!(text, "|---|{}---|", "---|".repeat(self.scenarios.len()))?;
+        for &contestant in self.contestants {
+            write!(text, "| {} |", contestant.title())?;
+            for &scenario in self.scenarios {
+                let rates = self.values(contestant, scenario, |it| it.outcome.good as f64 / it.outcome.seconds);
+                write!(text, " {:.0} |", Spread::of(rates).map_or(f64::NAN, |it| it.median))?;
+            }
+            writeln!(text, " {} |", contestant.lacks())?;
+        }
+        let bad: u64 = self.samples.iter().map(|it| it.outcome.bad).sum();
+        let good: u64 = self.samples.iter().map(|it| it.outcome.good).sum();
+        writeln!(text, "\n{good} answers, {bad} failures. Versions: {}.", self.versions().join("; "))?;
+        Ok(text)
+    }
+
+    fn table(&self, text: &mut String, cell: impl Fn(Spread, f64) -> String) -> anyhow::Result<()> {
+        writeln!(text, "| | {} |", self.titles())?;
+        writeln!(text, "|---|{}", "---|".repeat(self.scenarios.len()))?;
+        for &contestant in self.contestants {
+            write!(text, "| {} |", contestant.title())?;
+            for &scenario in self.scenarios {
+                let own = self.values(Contestant::Maitred, scenario, |it| it.micros);
+                let others = self.values(contestant, scenario, |it| it.micros);
+                let ratios: Vec<f64> = own.iter().zip(&others).map(|(own, other)| own / other).collect();
+                let ratio = Spread::of(ratios).map_or(f64::NAN, |it| it.median);
+                write!(text, " {} |", Spread::of(others).map_or("–".to_owned(), |spread| cell(spread, ratio)))?;
+            }
+            writeln!(text)?;
+        }
+        Ok(())
+    }
+
+    fn titles(&self) -> String {
+        self.scenarios.iter().map(|scenario| scenario.title()).collect::<Vec<_>>().join(" | ")
+    }
+
+    /// One value a round, in order.
+    fn values(&self, contestant: Contestant, scenario: Scenario, value: impl Fn(&Sample) -> f64) -> Vec<f64> {
+        let of = |it: &&Sample| it.contestant == contestant && it.scenario == scenario;
+        self.samples.iter().filter(of).map(value).collect()
+    }
+
+    fn versions(&self) -> Vec<String> {
+        let first_line = |command: Option<std::process::Command>| {
+            let output = command?.output().ok()?;
+            let words = [output.stdout, output.stderr].concat();
+            String::from_utf8_lossy(&words).lines().find(|line| !line.trim().is_empty()).map(str::to_owned)
+        };
+        self.contestants.iter().filter_map(|one| first_line(one.version(&self.arguments.binary))).collect()
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Spread {
+    lowest: f64,
+    median: f64,
+    highest: f64,
+}
+
+impl Spread {
+    fn of(mut values: Vec<f64>) -> Option<Self> {
+        values.sort_by(f64::total_cmp);
+        Some(Self { lowest: *values.first()?, median: *values.get(values.len() / 2)?, highest: *values.last()? })
+    }
+}
+
+/// Replaces what stands between the marks of a file.
+///
+/// # Errors
+/// When the file has no marks or cannot be written.
+pub(super) fn write_between_marks(file: &Path, table: &str) -> anyhow::Result<()> {
+    let text = fs::read_to_string(file)?;
+    let (before, rest) = text.split_once(BEGIN).with_context(|| format!("{}: no {BEGIN}", file.display()))?;
+    let (_, after) = rest.split_once(END).with_context(|| format!("{}: no {END}", file.display()))?;
+    Ok(fs::write(file, format!("{before}{BEGIN}\n{table}\n{END}{after}"))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_stands_between_the_marks_is_replaced() {
+        let file = tempfile::NamedTempFile::new().map(|file| file.into_temp_path());
+        let Ok(file) = file else { return };
+        let _ = fs::write(&file, format!("a\n{BEGIN}\nold\n{END}\nb\n"));
+        assert!(write_between_marks(&file, "new").is_ok());
+        assert_eq!(fs::read_to_string(&file).ok(), Some(format!("a\n{BEGIN}\nnew\n{END}\nb\n")));
+        let _ = fs::write(&file, "nothing");
+        assert!(write_between_marks(&file, "new").is_err());
+    }
+}

@@ -1,0 +1,134 @@
+//! What all contestants share: a folder, certificates, the agent servers behind them.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, ensure};
+use tempfile::TempDir;
+
+use super::CLIENT_CORE;
+use super::contestants::Process;
+
+/// How many agent servers there are.
+pub(super) const SERVERS: usize = 16;
+
+/// What the client meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Face {
+    /// Plain HTTP.
+    Clear,
+    /// TLS with an ECDSA P-256 certificate.
+    Ecdsa,
+    /// TLS with an RSA 2048 certificate.
+    Rsa,
+}
+
+impl Face {
+    /// The stem of its files.
+    pub(super) fn stem(self) -> &'static str {
+        match self {
+            Self::Clear => "clear",
+            Self::Ecdsa => "ecdsa",
+            Self::Rsa => "rsa",
+        }
+    }
+}
+
+pub(super) struct Site {
+    folder: TempDir,
+    binary: PathBuf,
+    backend: u16,
+    _backend: Process,
+}
+
+impl Site {
+    /// Makes the certificates and starts the agent servers, on the client's core.
+    pub(super) fn new(binary: PathBuf) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("maitred-compare").tempdir()?;
+        for (stem, algorithm, detail) in
+            [("ecdsa", "ec", "ec_paramgen_curve:prime256v1"), ("rsa", "rsa", "rsa_keygen_bits:2048")]
+        {
+            certificate(folder.path(), stem, algorithm, detail)?;
+        }
+        let backend = free_port()?;
+        let place = folder.path().join("backend");
+        fs::create_dir(&place)?;
+        let text = include_str!("../../peers/nginx-backend.conf")
+            .replace("@PORT@", &backend.to_string())
+            .replace("@FOLDER@", &place.to_string_lossy());
+        fs::write(place.join("nginx.conf"), text)?;
+        let mut command = Command::new("taskset");
+        command.args(["--cpu-list", CLIENT_CORE, "nginx", "-c"]).arg(place.join("nginx.conf"));
+        let mut process = Process::start(command, &place)?;
+        process.wait_for(backend)?;
+        Ok(Self { folder, binary, backend, _backend: process })
+    }
+
+    pub(super) fn binary(&self) -> &Path {
+        &self.binary
+    }
+
+    /// The port of the agent servers, plain HTTP.
+    pub(super) fn backend(&self) -> u16 {
+        self.backend
+    }
+
+    /// A folder for one contestant behind one face.
+    pub(super) fn folder(&self, name: &str, face: Face) -> anyhow::Result<PathBuf> {
+        let folder = self.folder.path().join(format!("{name}-{}", face.stem()));
+        fs::create_dir_all(&folder)?;
+        Ok(folder)
+    }
+
+    /// The certificate that the client believes and the servers show.
+    pub(super) fn certificate(&self, face: Face) -> Option<PathBuf> {
+        (face != Face::Clear).then(|| self.folder.path().join(format!("{}.pem", face.stem())))
+    }
+
+    /// Its key.
+    pub(super) fn key(&self, face: Face) -> Option<PathBuf> {
+        (face != Face::Clear).then(|| self.folder.path().join(format!("{}.key", face.stem())))
+    }
+
+    /// Both in one file, as HAProxy wants them.
+    pub(super) fn bundle(&self, face: Face) -> Option<PathBuf> {
+        (face != Face::Clear).then(|| self.folder.path().join(format!("{}.bundle", face.stem())))
+    }
+}
+
+/// A self-signed certificate for localhost, by openssl, because the generator that maitred uses makes no RSA keys.
+fn certificate(folder: &Path, stem: &str, algorithm: &str, detail: &str) -> anyhow::Result<()> {
+    let (cert, key) = (folder.join(format!("{stem}.pem")), folder.join(format!("{stem}.key")));
+    let status = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-nodes",
+            "-days",
+            "30",
+            "-subj",
+            "/CN=localhost",
+            "-newkey",
+            algorithm,
+            "-pkeyopt",
+            detail,
+        ])
+        .args(["-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE"])
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&cert)
+        .stderr(Stdio::null())
+        .status()
+        .context("openssl")?;
+    ensure!(status.success(), "openssl made no certificate");
+    fs::write(folder.join(format!("{stem}.bundle")), [fs::read(&cert)?, fs::read(&key)?].concat())?;
+    Ok(())
+}
+
+/// A port that nobody has now.
+pub(super) fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}

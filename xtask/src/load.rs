@@ -1,0 +1,194 @@
+//! The client: many connections in one thread, each asking again as soon as it is answered, for a given time.
+//!
+//! The same for everybody who is measured. It checks what it gets, because a fast refusal is no start.
+
+use std::cell::Cell;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use clap::ValueEnum;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{CONNECTION, HOST, LOCATION};
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::client::Resumption;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpStream;
+use tokio::task::LocalSet;
+use tokio_rustls::TlsConnector;
+
+/// Whether a connection serves one request or as many as it can.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Connections {
+    /// Kept as long as the server keeps it.
+    Kept,
+    /// A new one for each request, as browsers start sessions; no TLS session is resumed.
+    New,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Port on loopback
+    #[arg(long)]
+    port: u16,
+    /// Speak TLS 1.3 and believe the certificates of this file
+    #[arg(long)]
+    ca: Option<PathBuf>,
+    #[arg(long, value_enum)]
+    connections: Connections,
+    /// Requests at the same time
+    #[arg(long, default_value_t = 32)]
+    callers: u32,
+    /// How long
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+    /// How many agents take turns
+    #[arg(long, default_value_t = 10_000)]
+    keys: u32,
+}
+
+/// What a run gave.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(crate) struct Outcome {
+    /// Answers that were starts (or, in the data path, pages).
+    pub(crate) good: u64,
+    /// Other answers, and failures.
+    pub(crate) bad: u64,
+    /// From the first request to the last answer.
+    pub(crate) seconds: f64,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let outcome = LocalSet::new().block_on(&runtime, ask(arguments))?;
+    println!("{}", serde_json::to_string(&outcome)?);
+    Ok(())
+}
+
+struct Caller {
+    address: SocketAddr,
+    host: String,
+    tls: Option<TlsConnector>,
+    connections: Connections,
+    keys: u32,
+    next: Rc<Cell<u32>>,
+    until: Instant,
+}
+
+async fn ask(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    let tls = arguments.ca.as_ref().map(|file| tls(file)).transpose()?;
+    let begin = Instant::now();
+    let until = begin + Duration::from_secs_f64(arguments.seconds);
+    let next = Rc::new(Cell::new(0));
+    let callers: Vec<_> = (0..arguments.callers)
+        .map(|_| {
+            let caller = Caller {
+                address: (Ipv4Addr::LOCALHOST, arguments.port).into(),
+                host: format!("localhost:{}", arguments.port),
+                tls: tls.clone(),
+                connections: arguments.connections,
+                keys: arguments.keys.max(1),
+                next: Rc::clone(&next),
+                until,
+            };
+            tokio::task::spawn_local(caller.call())
+        })
+        .collect();
+    let mut outcome = Outcome::default();
+    for caller in callers {
+        let (good, bad) = caller.await?;
+        outcome.good += good;
+        outcome.bad += bad;
+    }
+    outcome.seconds = begin.elapsed().as_secs_f64();
+    Ok(outcome)
+}
+
+impl Caller {
+    async fn call(self) -> (u64, u64) {
+        let (mut good, mut bad) = (0, 0);
+        let mut kept: Option<SendRequest<Empty<Bytes>>> = None;
+        while Instant::now() < self.until {
+            match self.start(&mut kept).await {
+                Ok(()) => good += 1,
+                Err(_) => {
+                    bad += 1;
+                    kept = None;
+                    // Whoever refuses must not be asked in a busy loop.
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            }
+        }
+        (good, bad)
+    }
+
+    async fn start(&self, kept: &mut Option<SendRequest<Empty<Bytes>>>) -> anyhow::Result<()> {
+        let usable = match kept.as_mut() {
+            Some(sender) => sender.ready().await.is_ok(),
+            None => false,
+        };
+        if !usable {
+            *kept = Some(self.connect().await?);
+        }
+        let sender = kept.as_mut().context("there is a connection")?;
+        let agent = self.next.get();
+        self.next.set((agent + 1) % self.keys);
+        let mut request = Request::get(format!("/desk?agent=agent-{agent:08}")).header(HOST, &self.host);
+        if self.connections == Connections::New {
+            request = request.header(CONNECTION, "close");
+        }
+        let answer = sender.send_request(request.body(Empty::new())?).await?;
+        let (head, body) = answer.into_parts();
+        body.collect().await?;
+        if self.connections == Connections::New || head.headers.get(CONNECTION).is_some_and(|value| value == "close") {
+            *kept = None;
+        }
+        match head.status {
+            StatusCode::FOUND if head.headers.contains_key(LOCATION) => Ok(()),
+            StatusCode::OK => Ok(()),
+            status => bail!("{status}"),
+        }
+    }
+
+    async fn connect(&self) -> anyhow::Result<SendRequest<Empty<Bytes>>> {
+        let stream = TcpStream::connect(self.address).await?;
+        stream.set_nodelay(true)?;
+        match &self.tls {
+            None => handshake(stream).await,
+            Some(tls) => handshake(tls.connect(ServerName::try_from("localhost")?, stream).await?).await,
+        }
+    }
+}
+
+async fn handshake(
+    stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
+) -> anyhow::Result<SendRequest<Empty<Bytes>>> {
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::task::spawn_local(async move {
+        // How it ends is seen by whoever waits for an answer.
+        let _ = connection.await;
+    });
+    Ok(sender)
+}
+
+fn tls(file: &std::path::Path) -> anyhow::Result<TlsConnector> {
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(file)? {
+        roots.add(certificate?)?;
+    }
+    let mut config = ClientConfig::builder_with_protocol_versions(&[&rustls::version::TLS13])
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.resumption = Resumption::disabled();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsConnector::from(Arc::new(config)))
+}

@@ -1,0 +1,41 @@
+//! `cargo xtask`: what the developers of maitred run by hand.
+//!
+//! Owns the comparison with what users would pick instead. It knows maitred only as its users do, by its binary and its
+//! configuration, and borrows nothing from it but throw-away certificates.
+
+mod compare;
+mod floor;
+mod load;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "What the developers of maitred run by hand")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Measure CPU per session start beside HAProxy, nginx, Apache with mod_jk and the bare framework, in interleaved rounds
+    ///
+    /// Installs the others from Debian (as root or with sudo). Each runs on one core, the client on another one.
+    Compare(compare::Arguments),
+    /// The client of the comparison: asks one server for a while and prints what it got
+    #[command(hide = true)]
+    Load(load::Arguments),
+    /// The floor of the framework: a bare actix-web handler with a signed cookie and a concurrent map
+    #[command(hide = true)]
+    Floor(floor::Arguments),
+}
+
+fn main() -> anyhow::Result<()> {
+    // Everything here speaks TLS by the one provider that maitred has.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match Arguments::parse().task {
+        Task::Compare(arguments) => compare::run(&arguments),
+        Task::Load(arguments) => load::run(&arguments),
+        Task::Floor(arguments) => floor::run(arguments),
+    }
+}
