@@ -18,5 +18,6 @@ mod monitoring;
 mod parts;
 mod peers;
 mod reliability;
+mod servers;
 mod storm;
 mod support;

@@ -14,6 +14,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tempfile::TempDir;
 
+use super::talking::TALKING;
+
 /// The name under which agents know the directors.
 pub(crate) const FRONT: &str = "front.test";
 
@@ -53,6 +55,10 @@ impl Certificates {
             ..DevNames::default()
         };
         let set = DevCertificates::create(&folder.path().join("certs"), &names).unwrap();
+        for number in 1..=TALKING {
+            let leaf = set.authority.issue(&[format!("ua{number}.test")], Usage::Client).unwrap();
+            leaf.write(&set.folder, &format!("client-ua{number}")).unwrap();
+        }
         Self { set, _folder: folder }
     }
 

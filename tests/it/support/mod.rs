@@ -20,5 +20,6 @@ pub(crate) mod relay;
 pub(crate) mod silent;
 pub(crate) mod sites;
 pub(crate) mod stub;
+pub(crate) mod talking;
 pub(crate) mod tomcat;
 pub(crate) mod wait;
