@@ -2,6 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use hyper::Method;
+use serde_json::{Value, json};
+
 use crate::support::sites::{DIRECTORS, EAST, Sites, WEST, names_of, site_of};
 use crate::support::wait;
 
@@ -78,6 +81,45 @@ fn row_15_what_is_heard_on_one_side_only_is_a_cut_for_both() {
     sites.wait_until_all_are_known(&ALL);
     ALL.iter().for_each(|at| sites.nobody_moves(at));
     assert_eq!(ALL.iter().map(|name| sites.moves(name, "failover")).sum::<usize>(), 0);
+}
+
+#[test]
+fn row_20_the_server_that_lost_a_double_seat_is_told_to_reset_it_once() {
+    let mut sites = Sites::build(|plan| plan.with("pool", "beats = true"));
+    sites.network().cut(&EAST, &WEST);
+    sites.wait_for_active(&["west-1", "west-2"], "west");
+    let lost = sites.start("east-1", "twice");
+    let won = sites.start("west-1", "twice");
+    assert_eq!((site_of(&lost.server), site_of(&won.server)), ("east", "west"));
+    let to = names_of("west").find(|server| *server != won.server).unwrap();
+    sites.order("west-1", Method::PUT, "/v1/sessions/ua/twice/server", &json!({"server": to, "reason": "test"}));
+    sites.network().heal();
+    sites.wait_until_whole();
+    for at in ALL {
+        wait::for_equal(&format!("the server at {at}"), &Some(to.to_owned()), || {
+            sites.known(at, "twice").map(|told| told.server)
+        });
+    }
+    // The server that lost says what it has, to one director or the other; the order has one id until it is done.
+    let incarnation = sites.server(&lost.server).incarnation();
+    let mut sequence = 0;
+    let mut beat = |at: &str, done: &[Value]| {
+        sequence += 1;
+        let held = if done.is_empty() {
+            json!([{"key": "twice", "generation": lost.generation, "via": "ticket"}])
+        } else {
+            json!([])
+        };
+        let beat = json!({"incarnation": incarnation, "held": held, "held_seq": sequence, "done": done});
+        let answer = sites.order(at, Method::PUT, &format!("/v1/servers/{}/heartbeat", lost.server), &beat);
+        answer["orders"].as_array().unwrap().clone()
+    };
+    let first = wait::for_some("it is told to reset", || beat("east-1", &[]).first().cloned());
+    assert_eq!((&first["reset"], &first["generation"]), (&json!("twice"), &json!(lost.generation)), "{first}");
+    assert_eq!(beat("east-1", &[]).first().map(|order| order["id"].clone()), Some(first["id"].clone()), "once");
+    let other = wait::for_some("the other director says the same", || beat("east-2", &[]).first().cloned());
+    assert_eq!(other["id"], first["id"]);
+    assert_eq!(beat("east-1", &[first["id"].clone()]), Vec::<Value>::new());
 }
 
 fn other(director: &str) -> &'static str {

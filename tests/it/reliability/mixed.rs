@@ -4,9 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use hyper::Method;
-use serde_json::json;
-
 use crate::support::sites::{DIRECTORS, EAST, Sites, WEST, names_of};
 use crate::support::wait;
 
@@ -121,10 +118,7 @@ impl Broken {
 
 /// A start that may be refused, but only as it should be: with a moment at which to come again.
 fn ask(sites: &Sites, at: &str, key: &str) -> Option<(String, String)> {
-    let director = sites.director(at);
-    let (url, json) = (director.url("/maitred/v1/sessions"), [("content-type", "application/json")]);
-    let wanted = json!({"pool": "ua", "key": key}).to_string();
-    let answer = director.client().send(Method::POST, &url, &json, &wanted);
+    let answer = sites.ask(at, key);
     if answer.status == 503 || answer.status == 429 {
         assert!(answer.header("retry-after").parse::<u32>().is_ok(), "{key} at {at}: {answer:?}");
         return None;

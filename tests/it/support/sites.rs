@@ -9,6 +9,7 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use super::agent_server::AgentServer;
+use super::client::Answer;
 use super::director::{Director, Plan};
 use super::mesh::Mesh;
 use super::network::{Home, Network};
@@ -204,11 +205,7 @@ impl Sites {
 
     /// The same; says why there is no seat.
     pub(crate) fn try_start(&self, at: &str, key: &str) -> Result<Told, String> {
-        let director = self.director(at);
-        let url = director.url("/maitred/v1/sessions");
-        let wanted = json!({"pool": "ua", "key": key}).to_string();
-        let json = [("content-type", "application/json")];
-        let answer = director.client().try_send(Method::POST, &url, &json, &wanted)?;
+        let answer = self.try_ask(at, key)?;
         if !(200..300).contains(&answer.status) {
             return Err(format!("{} {}", answer.status, answer.text()));
         }
@@ -220,6 +217,19 @@ impl Sites {
         };
         assert!(self.server(&told.server).lives(), "{key} was sent to {}, which does not live", told.server);
         Ok(told)
+    }
+
+    /// A start of a program, whatever is answered; it is not counted.
+    #[track_caller]
+    pub(crate) fn ask(&self, at: &str, key: &str) -> Answer {
+        self.try_ask(at, key).unwrap_or_else(|why| panic!("{key} at {at}: {why}"))
+    }
+
+    fn try_ask(&self, at: &str, key: &str) -> Result<Answer, String> {
+        let director = self.director(at);
+        let url = director.url("/maitred/v1/sessions");
+        let wanted = json!({"pool": "ua", "key": key}).to_string();
+        director.client().try_send(Method::POST, &url, &[("content-type", "application/json")], &wanted)
     }
 
     /// So many sessions, at these directors in turn.
