@@ -6,6 +6,7 @@ mod house;
 mod leaving;
 mod networks;
 mod origins;
+mod tabs;
 mod tickets;
 
 use serde_json::json;

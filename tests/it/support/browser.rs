@@ -47,14 +47,7 @@ impl Browser {
 
     fn start_with(preferences: &Value, more: &[String]) -> Self {
         let profile = tempfile::tempdir().unwrap();
-        let mut command = Command::new("chromedriver");
-        command.arg("--port=0").env("HOME", profile.path()).env("XDG_CONFIG_HOME", profile.path());
-        let driver = Process::start("chromedriver", &mut command);
-        let port = wait::for_some("chromedriver says its port", || {
-            driver.words().iter().find_map(|line| {
-                line.split("started successfully on port ").nth(1)?.trim_end_matches('.').parse::<u16>().ok()
-            })
-        });
+        let (driver, port) = driver(&profile);
         let mut browser = Self {
             driver,
             base: format!("http://127.0.0.1:{port}"),
@@ -227,6 +220,26 @@ impl Drop for Browser {
         // Its last files may still be written while the profile is removed.
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// A driver and its port. It takes a free port of one family of addresses and gives up when somebody has it in the other one.
+fn driver(profile: &TempDir) -> (Process, u16) {
+    for _ in 0..5 {
+        let mut command = Command::new("chromedriver");
+        command.arg("--port=0").env("HOME", profile.path()).env("XDG_CONFIG_HOME", profile.path());
+        let mut driver = Process::start("chromedriver", &mut command);
+        let port = wait::for_some("chromedriver says its port, or ends", || {
+            let words = driver.words();
+            let said = words.iter().find_map(|line| {
+                line.split("started successfully on port ").nth(1)?.trim_end_matches('.').parse::<u16>().ok()
+            });
+            said.map(Some).or_else(|| driver.ended().map(|_| None))
+        });
+        if let Some(port) = port {
+            return (driver, port);
+        }
+    }
+    panic!("no free port for chromedriver");
 }
 
 fn arguments(profile: &TempDir, more: &[String]) -> Vec<String> {

@@ -277,10 +277,11 @@ impl Memory {
         }
         Told::page(&format!(
             "<!doctype html><title>desk</title><p id=server>{}</p><p id=own>{own}</p><p id=session>{}</p><p id=key>{}</p>\
-             <p id=visits>{}</p><p id=notes>[{}]</p>{}",
+             <p id=generation>{}</p><p id=visits>{}</p><p id=notes>[{}]</p>{}",
             self.name,
             bound.session,
             bound.key,
+            bound.generation,
             bound.visits,
             bound.notes,
             self.fragment.lock().unwrap()
