@@ -247,6 +247,7 @@ async fn act(call: &Call<'_>, action: Action) -> Result<Reply, Problem> {
         Action::PutState => agent_state::write(call),
         Action::ReadState => agent_state::read(call),
         Action::MoveSession => orders::move_session(call),
+        Action::TicketKeys => tickets::keys(call),
         Action::VerifyTicket => tickets::verify(call),
         Action::OpenApi => Ok(reply::full(StatusCode::OK, JSON, openapi::DOCUMENT)),
         Action::Metrics => {

@@ -124,8 +124,12 @@ pub(super) fn end_session(call: &Call<'_>) -> Result<Reply, Problem> {
         let director = &call.internal.edge.director;
         let before = director.find(&pool, &key, session, call.ask.now).ok_or(Problem::NotFound)?;
         let shown = described(&before, director);
+        let live = before.life == Life::Live;
+        // A server may say which session it means, and the one that has its key now may be another.
+        if live && asked.is_some_and(|asked| asked != before.session) {
+            return Err(Problem::Stale { current: shown });
+        }
         if preview {
-            let live = before.life == Life::Live;
             if live && !end.names(&before) {
                 return Err(Problem::Stale { current: shown });
             }

@@ -1,4 +1,5 @@
-//! `POST /v1/tickets/verify`: for servers that have no JWT library. A server may ask about its own tickets only.
+//! What servers need to believe tickets: the keys, and `POST /v1/tickets/verify` for those that have no JWT library. A server may ask
+//! about its own tickets only.
 
 use actix_http::StatusCode;
 use metrics::counter;
@@ -7,6 +8,12 @@ use super::{Call, JSON};
 use crate::config::Role;
 use crate::http::problem::Problem;
 use crate::http::reply::{self, Reply};
+
+/// `GET /v1/jwks.json`: the keys, as on the public listener, for servers that reach this one only.
+pub(super) fn keys(call: &Call<'_>) -> Result<Reply, Problem> {
+    call.no_query()?;
+    Ok(reply::full(StatusCode::OK, "application/jwk-set+json", call.ask.edge.tickets.jwks()))
+}
 
 /// The claims of a ticket that is good, else 400 with the reason.
 pub(super) fn verify(call: &Call<'_>) -> Result<Reply, Problem> {

@@ -68,6 +68,7 @@ const MATRIX: &[Row] = &[
     ),
     row("GET", "/v1/sessions/{pool}/{key}/state", "/v1/sessions/ua/{own}/state", "", [401, 200, 409, 403, 400, 403]),
     row("PUT", "/v1/sessions/{pool}/{key}/server", "/v1/sessions/ua/1001/server", r#"{"server": "ua2"}"#, ORDER),
+    row("GET", "/v1/jwks.json", "/v1/jwks.json", "", [401, 200, 200, 403, 200, 403]),
     row("POST", "/v1/tickets/verify", "/v1/tickets/verify", "{ticket}", [401, 200, 400, 403, 200, 403]),
     row("GET", "/openapi.json", "/openapi.json", "", EVERYBODY),
     row("GET", "/metrics", "/metrics", "", [401, 403, 403, 200, 200, 200]),

@@ -45,3 +45,13 @@ fn a_server_asks_about_its_own_tickets_and_learns_where_to_send_a_late_client() 
         assert_eq!(house.ask(ua1, "POST", PATH, &[JSON], body).problem(), (400, 1000), "{body}");
     }
 }
+
+#[test]
+fn a_server_learns_the_keys_where_it_sends_its_beats() {
+    let house = Fixture::start();
+    let keys = |who| house.ask(who, "GET", "/v1/jwks.json", &[], "");
+    let shown = keys(As::Token("token-of-ua1"));
+    assert_eq!(shown.json()["keys"].as_array().map(Vec::len), Some(1));
+    assert_eq!(shown.body.as_bytes(), house.edge().tickets.jwks());
+    assert_eq!(keys(As::Token("token-of-view")).problem(), (403, 1006));
+}

@@ -342,6 +342,15 @@ fn a_server_ends_its_own_session_once() {
     let told = house.ask(UA1, "POST", &path, &[JSON], &word("ua1", 1).to_string()).ok();
     assert_eq!((&told["after"]["ended_by"], &told["preview"]), (&json!("server"), &json!(true)));
     assert_eq!(house.get(&format!("/v1/sessions/ua/{key}")).ok()["state"], "seated");
+    // The key may have another session by now, of the same generation: a director that forgot has begun anew.
+    let other = house.ask(
+        UA1,
+        "POST",
+        &format!("/v1/sessions/ua/{key}/end?session={:032x}", 7),
+        &[JSON],
+        &word("ua1", 1).to_string(),
+    );
+    assert_eq!(other.problem(), (409, 1003));
     let ended = session(&house, UA1, "POST", &key, "end", &word("ua1", 1)).ok();
     assert_eq!((&ended["after"]["state"], &ended["after"]["ended_by"]), (&json!("ended"), &json!("server")));
     assert_eq!(session(&house, UA1, "POST", &key, "end", &word("ua1", 1)).ok()["changed"], false);
