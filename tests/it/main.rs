@@ -14,6 +14,7 @@ mod documents;
 mod events;
 mod faults;
 mod house;
+mod java;
 mod monitoring;
 mod parts;
 mod peers;

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use hyper::Method;
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::client::Client;
@@ -38,16 +39,24 @@ pub(crate) struct Tomcat {
     https: u16,
     ajp: u16,
     base: TempDir,
+    options: String,
     process: Option<Process>,
 }
 
 impl Tomcat {
     /// Starts it and waits until its health page answers.
     pub(crate) fn start(name: &str) -> Self {
+        Self::start_with(name, "", |_| {})
+    }
+
+    /// The same with more options for its Java, and an application that is put into its `webapps/ROOT` beforehand.
+    pub(crate) fn start_with(name: &str, options: &str, put: impl FnOnce(&Path)) -> Self {
         require(&format!("{HOME}/bin/catalina.sh"));
         let base = tempfile::tempdir().unwrap();
         lay_out(base.path());
-        let mut tomcat = Self { name: name.to_owned(), https: 0, ajp: 0, base, process: None };
+        put(&base.path().join("webapps/ROOT"));
+        let mut tomcat =
+            Self { name: name.to_owned(), https: 0, ajp: 0, base, options: options.to_owned(), process: None };
         for _ in 0..5 {
             (tomcat.https, tomcat.ajp) = (ports::free(), ports::free());
             if tomcat.run() {
@@ -76,6 +85,19 @@ impl Tomcat {
         format!("https://{}.test:{}", self.name, self.https)
     }
 
+    /// Everything that it wrote.
+    pub(crate) fn words(&self) -> Vec<String> {
+        self.process.as_ref().map(Process::words).unwrap_or_default()
+    }
+
+    /// SIGTERM, as a service manager does it, and waits for its end.
+    pub(crate) fn stop(&mut self) {
+        if let Some(process) = &mut self.process {
+            process.signal(Signal::TERM);
+            process.wait();
+        }
+    }
+
     /// `kill -9`: its sessions are gone.
     pub(crate) fn kill(&mut self) {
         self.process = None;
@@ -97,7 +119,8 @@ impl Tomcat {
             .env("CATALINA_BASE", base)
             .env("CATALINA_TMPDIR", base.join("temp"));
         // The page reads its server's name from a system property.
-        let options = format!("-Xmx96m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dmaitred.server={}", self.name);
+        let options =
+            format!("-Xmx96m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dmaitred.server={} {}", self.name, self.options);
         command.env("JAVA_OPTS", options);
         let process = self.process.insert(Process::start(&self.name, command.env_remove("CATALINA_OPTS")));
         let mut client = Client::new();
