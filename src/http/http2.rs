@@ -1,7 +1,7 @@
 //! A connection that speaks HTTP/2: requests in, answers out, and what one client may cost.
 //!
 //! Stands on the `h2` crate itself, because actix-http still brings its 0.3 series, which has advisories that are mended in 0.4 only
-//! (RUSTSEC-2026-0258) and whose limits actix does not pass on (docs/decisions/0007). What a request means is decided behind
+//! (RUSTSEC-2026-0258) and whose limits actix does not pass on (docs/decisions/0010). What a request means is decided behind
 //! [`Worker::begin`], the same for both protocols.
 //!
 //! ```text

@@ -55,6 +55,19 @@ fn each_command_in_the_documents_exists() {
 }
 
 #[test]
+fn each_decision_has_a_number_of_its_own() {
+    let mut numbers = std::collections::BTreeSet::new();
+    for file in files_below(&root().join("docs/decisions"), "md") {
+        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        let number = name.split('-').next().unwrap().to_owned();
+        let heading = format!("# {number}. ");
+        assert!(number == "0000" || fs::read_to_string(&file).unwrap().starts_with(&heading), "{name}: no {heading}");
+        assert!(numbers.insert(number), "{name}: the number is taken");
+    }
+    assert!(numbers.len() > 1);
+}
+
+#[test]
 fn each_link_between_documents_leads_somewhere() {
     let mut dead = Vec::new();
     for document in documents() {
