@@ -6,6 +6,7 @@
 //! ```
 //! Everything that can be refused is refused before a socket is bound. Owns no rule and answers no request.
 
+mod descriptors;
 mod material;
 mod reload;
 mod signals;
@@ -109,6 +110,7 @@ pub fn run(path: &Path) -> Result<(), StartError> {
         warn!(%warning, "configuration");
     }
     let config = Arc::new(loaded.config);
+    descriptors::raise(&config);
     let mut planner = Planner::default();
     let prepared = Prepared {
         path: path.to_owned(),

@@ -179,6 +179,12 @@ pub const METRICS: &[Metric] = &[
         "What changed by itself or by order, by kind: server_up, server_down, role_moved and so on",
     ),
     metric("maitred_internal_requests_total", Kind::Counter, &["route", "status"], "Requests to the internal listener"),
+    metric(
+        "maitred_journal_behind_seconds",
+        Kind::Histogram(COMMIT_BUCKETS),
+        &[],
+        "Age that the oldest change in a commit may have had when it was on disk; the promise is 0.05",
+    ),
     metric("maitred_journal_bytes", Kind::Gauge, &[], "Bytes of records in the journal"),
     metric(
         "maitred_journal_commit_seconds",

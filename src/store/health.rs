@@ -129,8 +129,10 @@ impl Status {
 pub struct JournalHealth(Arc<ArcSwap<Status>>);
 
 impl JournalHealth {
-    pub(super) fn new(condition: Condition) -> Self {
-        Self(Arc::new(ArcSwap::from_pointee(Status::new(condition))))
+    /// Of a journal that is being opened now, which is failing when that takes too long.
+    pub(super) fn opening() -> Self {
+        let status = Status { busy_since: Some(Instant::now()), ..Status::new(Condition::Ok) };
+        Self(Arc::new(ArcSwap::from_pointee(status)))
     }
 
     /// The newest picture, with a hanging commit already counted as failing.

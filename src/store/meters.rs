@@ -11,6 +11,7 @@ pub(super) struct Meters {
     commits: Counter,
     records: Counter,
     seconds: Histogram,
+    behind: Histogram,
     failing: Gauge,
     bytes: Gauge,
 }
@@ -21,21 +22,29 @@ impl Meters {
         describe_counter!("maitred_journal_records_total", "Records written into the journal");
         describe_counter!("maitred_journal_errors_total", "Failures of the journal by kind");
         describe_histogram!("maitred_journal_commit_seconds", Unit::Seconds, "Time from taking the changes to disk");
+        describe_histogram!(
+            "maitred_journal_behind_seconds",
+            Unit::Seconds,
+            "Age that the oldest change in a commit may have had when it was on disk; the promise is 0.05"
+        );
         describe_gauge!("maitred_journal_failing", "1 while changes live in memory only");
         describe_gauge!("maitred_journal_bytes", Unit::Bytes, "Bytes of records in the journal");
         Self {
             commits: counter!("maitred_journal_commits_total"),
             records: counter!("maitred_journal_records_total"),
             seconds: histogram!("maitred_journal_commit_seconds"),
+            behind: histogram!("maitred_journal_behind_seconds"),
             failing: gauge!("maitred_journal_failing"),
             bytes: gauge!("maitred_journal_bytes"),
         }
     }
 
-    pub(super) fn committed(&self, records: u64, took: Duration) {
+    /// `behind`: how old the oldest of them may have been.
+    pub(super) fn committed(&self, records: u64, took: Duration, behind: Duration) {
         self.commits.increment(1);
         self.records.increment(records);
         self.seconds.record(took);
+        self.behind.record(behind);
     }
 
     /// `kind` is one of a few fixed words.

@@ -26,7 +26,7 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -44,6 +44,9 @@ use self::writer::{Command, Lines};
 
 /// Requests that may wait for the journal's thread; more are refused at once.
 const COMMANDS_MAX: usize = 64;
+/// How long a start waits for the disk. A large file that was not closed takes some seconds to be put right; the director does not
+/// wait longer for its memory, because cookies and peers have it too.
+const OPEN_MAX: Duration = Duration::from_secs(30);
 /// Recovered batches that may wait to be applied.
 const RECOVERED_BATCHES_MAX: usize = 16;
 
@@ -107,21 +110,46 @@ impl Iterator for Recovered {
     }
 }
 
-/// Opens the journal of `owner` in `directory`, which is made when it is not there. Waits until the file has been read once.
+/// Opens the journal of `owner` in `directory`, which is made when it is not there. Waits until the file has been read once, or until
+/// it is clear that the disk does not answer: then the director starts without its memory, under an alarm, and what the journal
+/// holds is restored when it can be read.
 ///
 /// # Errors
 /// When another director runs on the directory, or there is no thread to be had. A disk that is full, read-only or damaged is no
 /// error but [`Report::trouble`] or [`Report::set_aside`].
 pub fn open(directory: &Path, owner: &DirectorName) -> Result<Opened, OpenError> {
+    open_after(directory, owner, OPEN_MAX, || ())
+}
+
+/// The same with a bound of its own, and something that happens before the disk is touched: tests let it hang there.
+fn open_after(
+    directory: &Path,
+    owner: &DirectorName,
+    wait_max: Duration,
+    before: impl FnOnce() + Send + 'static,
+) -> Result<Opened, OpenError> {
     let (commands, command_line) = sync_channel(COMMANDS_MAX);
-    let (report_line, report) = sync_channel(1);
+    // Without a place in between: what is sent has been received, or nobody waits any more.
+    let (report_line, report) = sync_channel(0);
     let (recovered_line, batches) = sync_channel(RECOVERED_BATCHES_MAX);
-    let health = JournalHealth::new(Condition::Ok);
+    let health = JournalHealth::opening();
     let lines = Lines { commands: command_line, report: report_line, recovered: recovered_line };
     let writer = writer::Opening::new(directory, owner, health.clone(), lines);
     // 15 bytes: the most that the system shows of a thread's name.
-    thread::Builder::new().name("maitred-journal".to_owned()).spawn(move || writer.run())?;
-    let report = report.recv().map_err(|_| OpenError::Ended)?;
+    thread::Builder::new().name("maitred-journal".to_owned()).spawn(move || {
+        before();
+        writer.run();
+    })?;
+    let report = match report.recv_timeout(wait_max) {
+        Ok(report) => report,
+        Err(RecvTimeoutError::Disconnected) => return Err(OpenError::Ended),
+        Err(RecvTimeoutError::Timeout) => {
+            let waited = wait_max.as_secs();
+            tracing::error!(waited, "the journal's disk does not answer; the director starts without its memory");
+            Report { trouble: Some(Trouble::Stalled), ..Report::default() }
+        }
+    };
+    let batches = if report.trouble == Some(Trouble::Stalled) { sync_channel(0).1 } else { batches };
     if report.trouble == Some(Trouble::InUse) {
         return Err(OpenError::InUse(directory.to_owned()));
     }

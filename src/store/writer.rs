@@ -72,11 +72,20 @@ impl Opening {
         let opened = self.place.open(false);
         let report = self.report(&opened);
         let in_use = report.trouble == Some(Trouble::InUse);
-        if self.lines.report.send(report).is_err() || in_use {
+        // Nobody waits when the disk was silent for too long; the records are restored when the source is there.
+        let late = self.lines.report.send(report).is_err();
+        if in_use && !late {
             return;
         }
         let Self { place, owner, health, lines: Lines { commands, recovered, .. } } = self;
-        let replayed = replay(&place, opened.as_ref().ok().map(|(log, _)| log), recovered);
+        let replayed = if late {
+            tracing::info!("the journal's disk answers");
+            Ok(())
+        } else {
+            // The disk has answered; from now on the rounds say how it is.
+            health.publish(Status::new(Condition::Ok));
+            replay(&place, opened.as_ref().ok().map(|(log, _)| log), recovered)
+        };
         if let Err(fault) = &replayed {
             tracing::error!(error = fault.detail(), "the journal could not be read to its end");
         }
@@ -99,12 +108,13 @@ impl Opening {
             log: None,
             compaction: Compaction::Idle,
             catching_up: false,
-            unread: opened.is_err() || replayed.is_err(),
+            unread: opened.is_err() || replayed.is_err() || late,
             failures: 0,
             retry: RETRY_MIN,
             retry_at: Instant::now(),
             clock_due: Instant::now(),
             last_commit: Duration::ZERO,
+            drained: Instant::now(),
         };
         writer.begin(opened.map(|(log, _)| log)).write(&commands);
     }
@@ -184,6 +194,8 @@ struct Writer {
     retry_at: Instant,
     clock_due: Instant,
     last_commit: Duration,
+    /// When changes were last taken: nothing in the next commit is older.
+    drained: Instant,
 }
 
 impl Writer {
@@ -193,6 +205,9 @@ impl Writer {
                 if log.survey().dropped_batches > 0 {
                     // The damaged rows go with the next snapshot.
                     self.compaction = Compaction::Due;
+                }
+                if self.unread {
+                    self.restore_late(&log);
                 }
                 self.log = Some(log);
                 self.publish();
@@ -263,6 +278,7 @@ impl Writer {
         let clock = self.source.clock();
         let Self { source, batches, .. } = self;
         batches.clear();
+        let oldest = std::mem::replace(&mut self.drained, began);
         source.drain(&mut |entry| batches.push(&entry, clock));
         // A snapshot begins after what was just taken was taken, and before anything later.
         self.compaction = self.compaction.begin(log.next());
@@ -286,7 +302,7 @@ impl Writer {
             self.status.commits += 1;
             self.status.records += records;
             self.status.last_commit = Some(Instant::now());
-            self.meters.committed(records, self.last_commit);
+            self.meters.committed(records, self.last_commit, oldest.elapsed());
             self.compaction = self.compaction.page_committed(more, bytes);
         } else {
             self.compaction = self.compaction.page_committed(more, 0);

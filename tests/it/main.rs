@@ -12,7 +12,6 @@ mod cli;
 mod curl;
 mod documents;
 mod events;
-mod faults;
 mod house;
 mod java;
 mod monitoring;

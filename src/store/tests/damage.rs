@@ -130,22 +130,35 @@ fn another_directors_file_is_set_aside_and_none_of_it_is_believed() {
 
 #[test]
 fn a_file_that_breaks_under_a_running_director_is_replaced_and_nothing_in_memory_is_lost() {
-    let directory = directory_with(&small_store(true));
+    let directory = quick_directory();
     let (journal, registers, _) = start(directory.path());
+    // More than the database keeps in memory, so that it will have to read what is broken.
+    for number in 0..4000 {
+        registers.put(state(number, 4096));
+    }
+    assert!(journal.flush(PATIENCE * 10));
     let file = fs::OpenOptions::new().write(true).open(directory.path().join(FILE_NAME)).expect("there");
     let length = file.metadata().expect("known").len();
-    for at in (0..length).step_by(64) {
-        file.write_all_at(&[0xa5; 64], at).expect("written");
+    for at in (0..length).step_by(4096) {
+        file.write_all_at(&[0xa5; 4096], at).expect("written");
     }
-    for number in 0..2000 {
-        registers.put(seat(number));
+    // The log grows until it is written anew, which reads and deletes its old rows.
+    let began = Instant::now();
+    let mut number = 4000;
+    while aside_files(directory.path()).is_empty() {
+        assert!(began.elapsed() < PATIENCE * 10, "never noticed: {:?}", journal.health().status());
+        for _ in 0..100 {
+            registers.put(state(number, 4096));
+            number += 1;
+        }
+        let _ = journal.flush(PATIENCE * 10);
     }
-    // Whether the database notices while it runs is its affair; the next start must find a whole journal either way.
-    let _ = journal.stop(PATIENCE);
-    let (journal, after, report) = start(directory.path());
-    assert!(report.trouble.is_none());
-    after.put(seat(9));
-    assert!(journal.stop(PATIENCE));
+    wait_for(&journal, "it is written again", |status| !is_failing(status));
+    registers.put(seat(9));
+    assert!(journal.stop(PATIENCE * 10));
+    let (back, report) = recovered(directory.path());
+    assert_eq!((report.set_aside, report.trouble, report.dropped_batches), (None, None, 0));
+    assert!(back == registers.live(), "{} of {number} came back", back.len());
 }
 
 #[test]

@@ -142,3 +142,30 @@ fn a_defect_of_the_director_is_an_alarm_and_the_journal_recovers_from_it() {
     assert_eq!(recovered(directory.path()).0, [seat(1)]);
     assert!(aside_files(directory.path()).is_empty(), "the file was never at fault");
 }
+
+#[test]
+fn a_disk_that_hangs_at_the_start_holds_up_nobody_and_its_records_come_late() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (before, old, _) = start(directory.path());
+    old.put(seat(7));
+    assert!(before.stop(PATIENCE));
+
+    let (answers, hangs) = std::sync::mpsc::sync_channel::<()>(0);
+    let opened = crate::store::open_after(directory.path(), &owner(), Duration::from_millis(100), move || {
+        let _ = hangs.recv();
+    });
+    let opened = opened.expect("a start");
+    assert_eq!(opened.report.trouble, Some(Trouble::Stalled));
+    let registers = Registers::with(opened.recovered);
+    assert_eq!(registers.live(), []);
+    let journal = opened.journal.start(Arc::clone(&registers) as Arc<dyn Source>);
+    registers.put(seat(1));
+    wait_for(&journal, "the silence is an alarm", |status| trouble(status) == Some(Trouble::Stalled));
+    assert!(!journal.flush(Duration::from_millis(1)), "nothing is acknowledged");
+
+    drop(answers);
+    wait_for(&journal, "the disk answers", |status| !is_failing(status));
+    assert_eq!(registers.live(), [seat(1), seat(7)], "the late records reach the director");
+    assert!(journal.stop(PATIENCE));
+    assert_eq!(recovered(directory.path()).0, [seat(1), seat(7)]);
+}

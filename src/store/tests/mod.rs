@@ -2,6 +2,7 @@
 
 mod cost;
 mod damage;
+mod director;
 mod disk;
 mod kill;
 mod recovery;
@@ -128,7 +129,8 @@ pub(super) fn start(directory: &Path) -> (Journal, Arc<Registers>, Report) {
 pub(super) fn open_when_free(directory: &Path) -> Opened {
     let began = Instant::now();
     loop {
-        match super::open(directory, &owner()) {
+        // A slow machine is no disk that hangs.
+        match super::open_after(directory, &owner(), PATIENCE * 10, || ()) {
             Ok(opened) => return opened,
             Err(OpenError::InUse(_)) => assert!(began.elapsed() < PATIENCE, "the thread never ended"),
             Err(error) => panic!("{error}"),
@@ -149,7 +151,7 @@ pub(super) fn recovered(directory: &Path) -> (Vec<Entry>, Report) {
 pub(super) fn wait_for(journal: &Journal, what: &str, mut holds: impl FnMut(&Status) -> bool) {
     let began = Instant::now();
     while !holds(&journal.health().status()) {
-        assert!(began.elapsed() < PATIENCE, "{what}: {:?}", journal.health().status());
+        assert!(began.elapsed() < PATIENCE * 10, "{what}: {:?}", journal.health().status());
         std::thread::sleep(Duration::from_millis(5));
     }
 }

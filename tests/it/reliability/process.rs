@@ -1,4 +1,4 @@
-//! Faults of the machine around the director: rows 24 and 28, and its end.
+//! Faults of the machine around the director: rows 11, 24 and 28, and its end.
 
 use std::fs;
 use std::net::TcpStream;
@@ -70,6 +70,27 @@ fn row_24_a_clock_that_jumps_moves_nobody_and_fells_nobody() {
     }
 }
 
+#[test]
+fn row_11_a_director_that_was_frozen_blames_nobody() {
+    let stubs = stubs(3);
+    let director = Plan::new().stubs(&stubs).start();
+    director.wait_for_usable(&["ua1", "ua2", "ua3"]);
+    director.freeze();
+    std::thread::sleep(Duration::from_secs(3));
+    director.thaw();
+    let looks: Vec<usize> = stubs.iter().map(StubServer::looks).collect();
+    let mut client = Client::new();
+    let url = director.url("/maitred/v1/sessions");
+    for number in 0..20 {
+        let seat = client.post_json(&url, &json!({"pool": "ua", "key": number.to_string()})).json();
+        assert_eq!((&seat["affinity"], director.usable().len()), (&json!("placed"), 3));
+    }
+    wait::until("servers are looked at again", || {
+        stubs.iter().zip(&looks).all(|(stub, looks)| stub.looks() >= looks + 5)
+    });
+    assert_eq!(director.lines_with(&["event=\"server_down\""]), Vec::<String>::new());
+}
+
 /// Seconds of CPU that a process has used.
 pub(super) fn cpu_seconds(director: &Director) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{}/stat", director.id())).unwrap();
@@ -135,4 +156,19 @@ fn the_end_is_announced_first_and_loses_nothing() {
         let now = place(&mut client, &number);
         assert_eq!((&now["session"], &now["affinity"]), (&seat["session"], &json!("kept")), "{number}");
     }
+}
+
+#[test]
+fn row_28_as_many_files_may_be_open_as_the_system_allows_and_too_few_are_told() {
+    let stubs = stubs(1);
+    let director = Plan::new().stubs(&stubs).prepared_by("ulimit -Sn 200").start();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", director.id())).unwrap();
+    let files: Vec<&str> =
+        limits.lines().find(|line| line.starts_with("Max open files")).unwrap().split_whitespace().collect();
+    assert_eq!(files[3], files[4], "soft and hard: {files:?}");
+    assert_ne!(files[3], "200");
+
+    let few =
+        Plan::new().stubs(&stubs).with("end", "[limits]\nconnections = 1000").prepared_by("ulimit -n 300").start();
+    assert!(few.has_said("fewer files may be open"), "{:#?}", few.words());
 }

@@ -195,6 +195,10 @@ fn row_6_each_wrong_answer_has_its_reason() {
         assert!(counted >= Some(2.0), "{behaviour:?}: {counted:?}");
     }
     assert_eq!(servers_of(&seats(&director, 0..40)), BTreeSet::from(["ua8", "ua9", "ua10"]));
+    stubs.iter().for_each(|stub| stub.behave(Behaviour::Good));
+    for (stub, (behaviour, _)) in stubs.iter().zip(&wrong) {
+        wait::until(&format!("{behaviour:?} is over"), || director.events("server_up", stub.name()) == 2);
+    }
 }
 
 #[test]

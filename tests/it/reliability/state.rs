@@ -92,6 +92,27 @@ fn row_10_nothing_that_was_written_is_lost_by_a_kill_at_any_moment() {
 }
 
 #[test]
+fn row_10_who_has_moved_is_remembered_there_where_placement_alone_would_give_the_first_server() {
+    let mut stubs = stubs(3);
+    let mut director = Plan::new().stubs(&stubs).keeping_state().start();
+    director.wait_for_usable(&["ua1", "ua2", "ua3"]);
+    let (_, first) = seat(&start(&director, "1001"));
+    let own = stubs.iter_mut().find(|stub| stub.name() == first).unwrap();
+    own.stop();
+    wait::until("the server is out", || !director.usable().contains(&first));
+    let moved = start(&director, "1001").json();
+    assert_eq!(moved["affinity"], "moved");
+    own.restart();
+    director.wait_for_usable(&["ua1", "ua2", "ua3"]);
+    std::thread::sleep(WRITTEN_AFTER);
+    director.kill();
+    director.start_again();
+    let after = start(&director, "1001").json();
+    assert_eq!((&after["affinity"], &after["server"]), (&json!("kept"), &moved["server"]));
+    assert!(after["generation"].as_u64() >= Some(2), "{after}");
+}
+
+#[test]
 fn row_26_a_full_disk_is_an_alarm_and_stops_nothing() {
     let stubs = stubs(2);
     // A file may not grow beyond 4 MiB: for the journal that is a disk that is full.
