@@ -3,6 +3,7 @@
 //! Owns no decision. Whoever gives the director an input calls [`Effects::perform`] afterwards; the keeper's tick catches what
 //! others left.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use maitred_core::director::Director;
@@ -20,13 +21,15 @@ pub struct Effects {
     director: Arc<Director>,
     /// Known once the monitors stand, which look through the director themselves.
     monitors: OnceLock<Weak<Monitors>>,
+    /// Dropped ones that have been told.
+    dropped: AtomicU64,
 }
 
 impl Effects {
     /// For one director.
     #[must_use]
     pub fn new(director: Arc<Director>) -> Arc<Self> {
-        Arc::new(Self { director, monitors: OnceLock::new() })
+        Arc::new(Self { director, monitors: OnceLock::new(), dropped: AtomicU64::new(0) })
     }
 
     /// Who looks when a look is wished for. The first one given stays.
@@ -38,7 +41,7 @@ impl Effects {
     pub fn perform(&self) {
         for _ in 0..PER_CALL_MAX {
             match self.director.next_effect() {
-                None => return,
+                None => return self.tell_dropped(),
                 Some(Effect::Publish(event)) => publish(&event),
                 Some(Effect::ProbeNow(server)) => {
                     if let Some(monitors) = self.monitors.get().and_then(Weak::upgrade) {
@@ -46,6 +49,16 @@ impl Effects {
                     }
                 }
             }
+        }
+    }
+
+    /// What the core had to drop because nobody came for it: counted, and one line for each time it happened.
+    fn tell_dropped(&self) {
+        let all = self.director.effects_dropped();
+        let dropped = all.saturating_sub(self.dropped.fetch_max(all, Ordering::Relaxed));
+        if dropped > 0 {
+            counter!("maitred_effects_dropped_total").increment(dropped);
+            warn!(dropped, "events were dropped, because nobody had taken them for too long");
         }
     }
 }

@@ -87,7 +87,7 @@ pub(super) async fn run(arguments: &ServerArguments) -> anyhow::Result<Exit> {
 async fn leave_by(client: &Client, state: &str, leave: &Leave, json: bool) -> anyhow::Result<()> {
     order(client, state, &leave.word, leave.deadline.as_deref(), json).await?;
     match leave.wait {
-        Some(limit) => wait_until_empty(client, &leave.word.name, limit, json).await,
+        Some(limit) => wait_until_empty(client, &leave.word.name, state, limit, json).await,
         None => Ok(()),
     }
 }
@@ -139,7 +139,13 @@ fn why(server: &Value) -> String {
     parts.join("; ")
 }
 
-async fn wait_until_empty(client: &Client, name: &str, limit: Duration, quiet: bool) -> anyhow::Result<()> {
+async fn wait_until_empty(
+    client: &Client,
+    name: &str,
+    state: &str,
+    limit: Duration,
+    quiet: bool,
+) -> anyhow::Result<()> {
     let begun = Instant::now();
     let mut shown: Option<Progress> = None;
     loop {
@@ -150,6 +156,12 @@ async fn wait_until_empty(client: &Client, name: &str, limit: Duration, quiet: b
         }
         if left == 0 {
             return Ok(());
+        }
+        if server["operator"]["state"] != state {
+            drop(shown);
+            let words = output::counted(usize::try_from(left).unwrap_or(usize::MAX), "session");
+            let taken_back = format!("{name}: the word was taken back or has ended, with {words} left");
+            return Err(Failure::new(Exit::Refused, taken_back).into());
         }
         if begun.elapsed() >= limit {
             drop(shown);

@@ -173,6 +173,12 @@ pub const METRICS: &[Metric] = &[
     ),
     metric("maitred_events_sent_total", Kind::Counter, &["event"], "Events sent to readers of the feed, by name"),
     metric(
+        "maitred_effects_dropped_total",
+        Kind::Counter,
+        &[],
+        "Events and wishes for a look that were dropped, because nobody had taken them for too long",
+    ),
+    metric(
         "maitred_events_total",
         Kind::Counter,
         &["event"],

@@ -111,6 +111,10 @@ impl Control {
         std::mem::take(&mut self.untold)
     }
 
+    pub(super) fn effects_dropped(&self) -> u64 {
+        self.effects_dropped
+    }
+
     pub(super) fn publish(&mut self, event: Event) {
         if self.untold.len() >= EFFECTS_MAX {
             self.untold.pop_front();

@@ -167,6 +167,12 @@ impl Director {
         self.control.lock().next_effect()
     }
 
+    /// Effects that were dropped because nobody took them.
+    #[must_use]
+    pub fn effects_dropped(&self) -> u64 {
+        self.control.lock().effects_dropped()
+    }
+
     /// Swaps the picture in one step. Returns when no start that read the old one can still write.
     fn show(&self, control: &Control) {
         let number = control.view.number();

@@ -56,9 +56,7 @@ impl Fields {
     pub(super) fn optional_number(&mut self, name: &'static str) -> Result<Option<u64>, Problem> {
         match self.take(name) {
             None | Some(Value::Null) => Ok(None),
-            Some(value) => {
-                value.as_u64().map(Some).ok_or_else(|| Problem::malformed(name, "is not a whole number above zero"))
-            }
+            Some(value) => whole(&value).map(Some).ok_or_else(|| Problem::malformed(name, "is not a whole number")),
         }
     }
 
@@ -131,6 +129,16 @@ impl<'q> Query<'q> {
             Some((name, _)) => Err(Problem::malformed(shown(name), "is no parameter of this path")),
         }
     }
+}
+
+/// A whole number, also one that is written `7.0`: JSON has one kind of number, and JSON Schema calls that an integer.
+fn whole(value: &Value) -> Option<u64> {
+    // Up to here every whole number is itself as a float.
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    value.as_u64().or_else(|| {
+        let number = value.as_f64().filter(|number| number.fract() == 0.0 && (0.0..=EXACT_MAX).contains(number))?;
+        Some(number as u64)
+    })
 }
 
 /// A foreign name, if it is harmless everywhere.

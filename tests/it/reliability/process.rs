@@ -67,6 +67,10 @@ fn row_24_a_clock_that_jumps_moves_nobody_and_fells_nobody() {
         assert_eq!(said == first, offset == "+0", "{offset}: {said:?} {first:?}");
         let jump = director.metric("maitred_clock_jump_seconds").unwrap();
         assert_eq!(jump.abs() > 3000.0, offset != "+0", "{offset}: {jump}");
+        let told = if offset == "+0" { "is the director's own again" } else { "is not the director's own" };
+        wait::until("the jump is told", || {
+            director.lines_with(&["event=\"clock_jump\""]).last().is_some_and(|line| line.contains(told))
+        });
     }
 }
 

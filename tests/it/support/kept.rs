@@ -98,9 +98,14 @@ impl Line {
     #[track_caller]
     pub(crate) fn start(&mut self, key: &str) -> Answer {
         let body = serde_json::json!({"pool": "ua", "key": key}).to_string();
-        let headers = [("content-type", "application/json")];
-        let asked = self.kept.ask(Method::POST, "/maitred/v1/sessions", &headers, &body);
-        self.runtime.block_on(asked).unwrap_or_else(|error| panic!("{key}: {error}"))
+        self.ask(Method::POST, "/maitred/v1/sessions", &[("content-type", "application/json")], &body)
+    }
+
+    /// One request.
+    #[track_caller]
+    pub(crate) fn ask(&mut self, method: Method, target: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let asked = self.kept.ask(method, target, headers, body);
+        self.runtime.block_on(asked).unwrap_or_else(|error| panic!("{target}: {error}"))
     }
 }
 
