@@ -101,7 +101,7 @@ fn identity(entry: &Entry) -> String {
         Entry::LastVerdict(last) => format!("verdict {}", last.server),
         Entry::LastRole(last) => format!("role {}", last.pool),
         Entry::Clock(_) => "clock".to_owned(),
-        // No server of a run sends beats yet.
-        Entry::Confirmed(_) | Entry::Outage(_) => format!("{entry:?}"),
+        Entry::Confirmed(confirmed) => format!("confirmed {}", confirmed.key.as_str()),
+        Entry::Outage(outage) => format!("outage {} {}", outage.server, outage.dependency),
     }
 }

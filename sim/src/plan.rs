@@ -21,6 +21,9 @@ pub const EPOCH: u64 = 1_700_000_000_000;
 /// How long everything is left alone after the heal: two comparisons of tables and a failback fit in.
 pub const CALM_MS: u64 = 200_000;
 
+/// How long sessions are remembered in a run that ends with none: longer than what digests leave out because it ends soon (R18).
+const FORGOTTEN_AFTER: Duration = Duration::from_mins(12);
+
 /// What a run is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Story {
@@ -110,6 +113,12 @@ pub struct Plan {
     pub skews_ms: Vec<i64>,
     /// Faults in order of time.
     pub faults: Vec<(u64, Fault)>,
+    /// Servers hold sessions and beat, clients have no cookie or no key or help themselves.
+    pub talks: bool,
+    /// Messages go through the real codec.
+    pub coded: bool,
+    /// How long everything is left alone after the heal.
+    pub calm_ms: u64,
     /// When the last fault is healed.
     pub heal_ms: u64,
     /// The pool's settings.
@@ -160,10 +169,21 @@ impl Plan {
             lossy_percent: if random.percent(30) { 10 } else { 0 },
             skews_ms,
             faults: Vec::new(),
+            talks: seed % 2 == 1,
+            coded: seed % 5 == 3,
+            calm_ms: CALM_MS,
             heal_ms: 0,
             directors,
             servers,
         };
+        if plan.talks {
+            plan.pool = PoolSettings { beats: true, ..plan.pool };
+        }
+        if seed % 50 == 8 {
+            // Everybody is away for so long that nothing of them is left.
+            plan.pool = PoolSettings { session_ttl: FORGOTTEN_AFTER, ..plan.pool };
+            plan.calm_ms += 1000 * FORGOTTEN_AFTER.as_secs();
+        }
         plan.draw(&mut random);
         plan
     }
@@ -245,9 +265,36 @@ impl Plan {
             Story::Crashes => self.draw_mixed(random, from, true),
             Story::Mixed => self.draw_mixed(random, from, false),
         };
+        let last =
+            if self.talks { last.max(self.draw_swizzle(&mut Random::new(self.seed ^ 0x5712), from)) } else { last };
         self.heal_ms = last + 1000;
         self.faults.push((self.heal_ms, Fault::Heal));
         self.faults.sort_by_key(|(at, _)| *at);
+    }
+
+    /// Now and then a random part of all nodes is cut off one by one and comes back in another order; or a whole site is.
+    fn draw_swizzle(&mut self, random: &mut Random, from: u64) -> u64 {
+        if !matches!(self.story, Story::Mixed | Story::Crashes) || random.percent(40) {
+            return from;
+        }
+        let at = from + random.within(0, 200_000);
+        let until = at + random.within(5_000, 90_000);
+        let site = usize::try_from(random.within(0, 2)).unwrap_or(0);
+        let whole = random.percent(30);
+        let directors = (0..self.hosts()).map(Node::Director);
+        let nodes: Vec<Node> = directors.chain((0..self.backends()).map(Node::Server)).collect();
+        let (cut, rest): (Vec<Node>, Vec<Node>) =
+            nodes.iter().partition(|node| if whole { self.site(**node) == site } else { random.percent(40) });
+        for node in cut {
+            let (begin, end) = (at + random.within(0, 3_000), until + random.within(0, 10_000));
+            for other in &rest {
+                for (a, b) in [(node, *other), (*other, node)] {
+                    self.faults.push((begin, Fault::Cut(a, b)));
+                    self.faults.push((end, Fault::Join(a, b)));
+                }
+            }
+        }
+        until + 10_000
     }
 
     fn draw_cut(&mut self, random: &mut Random, from: u64) -> u64 {

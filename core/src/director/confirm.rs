@@ -212,7 +212,7 @@ impl Director {
         {
             self.counts.apply(change);
         }
-        self.aliases.write().forget(old);
+        // The register stays until the sweeper takes it: a peer that has it still would send it back, for ever.
         ended.map(|sitting| self.entry_of(&sitting, pool, &old.key))
     }
 

@@ -66,6 +66,9 @@ pub(super) fn count(watch: &Watch, pool: &PoolSettings, datacenter: &DatacenterN
             Input::Up | Input::SlowStart | Input::HeldDown | Input::Degraded => count.up += 1,
             Input::Unconfirmed => count.unknown += 1,
             Input::Maint | Input::Down | Input::Disputed | Input::LastKnownDown | Input::Drain | Input::Draining => {}
+            // It serves nobody who is sent from here. That is no evidence that it fails (R11), so a role that leaves for it
+            // leaves as one that is isolated (R13).
+            Input::Unseen => {}
         }
     }
     count.needed = pool.failover.min_up.of(count.configured);

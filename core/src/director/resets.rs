@@ -144,8 +144,11 @@ pub(super) struct Mismatch {
 /// here while the other server shows a complete list without the key.
 pub(super) fn judge(item: &Item, server: ServerIx, record: &Sitting, pool: &PoolView, lists: &Lists) -> Option<Over> {
     let listed = item.held.generation;
-    // The server has seen a later seat than this director remembers.
-    if record.stamp == Stamp::ZERO || listed.is_some_and(|listed| listed > record.generation) {
+    // The server has seen a seat of a higher generation than this director remembers: perhaps a later one. It is not, where the
+    // record's start came after the server had it: two directors that did not hear of each other count alone, and the stamp
+    // decides (R1).
+    let higher = listed.is_some_and(|listed| listed > record.generation);
+    if record.stamp == Stamp::ZERO || (higher && item.since >= record.stamp.time()) {
         return None;
     }
     let at_once = listed.is_some_and(|listed| listed < record.generation);

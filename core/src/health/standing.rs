@@ -16,6 +16,9 @@ pub enum Input {
     Disputed,
     /// No fresh vote; it was down when last known.
     LastKnownDown,
+    /// Nobody has ever said a word about it, and this director, of another site, has looked for a while and never saw it up: the
+    /// last resort as well.
+    Unseen,
     /// The operator wants no new sessions there.
     Drain,
     /// The server itself wants none.
@@ -58,7 +61,7 @@ impl Standing {
     #[must_use]
     pub fn is_usable(self) -> bool {
         match self.input {
-            Input::Maint | Input::Down | Input::Disputed | Input::LastKnownDown => false,
+            Input::Maint | Input::Down | Input::Disputed | Input::LastKnownDown | Input::Unseen => false,
             Input::Drain
             | Input::Draining
             | Input::Degraded
@@ -78,7 +81,7 @@ impl Standing {
     /// New sessions go there only where everybody would be refused otherwise; those that sit there move when they can.
     #[must_use]
     pub fn is_last_resort(self) -> bool {
-        self.input == Input::Disputed
+        matches!(self.input, Input::Disputed | Input::Unseen)
     }
 
     /// Where it ranks.
@@ -90,6 +93,7 @@ impl Standing {
             | Input::Down
             | Input::Disputed
             | Input::LastKnownDown
+            | Input::Unseen
             | Input::Drain
             | Input::Draining
             | Input::Degraded
@@ -101,11 +105,12 @@ impl Standing {
 
 impl Input {
     /// Every input, strongest first.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Maint,
         Self::Down,
         Self::Disputed,
         Self::LastKnownDown,
+        Self::Unseen,
         Self::Drain,
         Self::Draining,
         Self::Degraded,
@@ -123,6 +128,7 @@ impl Input {
             Self::Down => "down",
             Self::Disputed => "disputed",
             Self::LastKnownDown => "last_known_down",
+            Self::Unseen => "unseen",
             Self::Drain => "drain",
             Self::Draining => "draining",
             Self::Degraded => "degraded",

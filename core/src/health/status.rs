@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::steady::{Steadiness, WEIGHT_STEPS};
 use super::verdict::{CastVote, State, Verdict, is_seen_up, verdict};
 use super::vote::{Silence, Site, Vote, Voter, vote_lasts};
-use super::{Failure, Input, LatestReport, Look, Outcome, Report, Said, Standing};
+use super::{Abstention, Failure, Input, LatestReport, Look, Outcome, Report, Said, Standing};
 use crate::clock::{Mono, Now, Time};
 use crate::entry::{LastVerdict, OperatorWord, ServerOrder};
 use crate::ids::{DatacenterName, DirectorName, Incarnation, ServerName};
@@ -335,10 +335,16 @@ impl ServerHealth {
             _ if self.said.is_draining() => Input::Draining,
             _ if self.said.dependency_down(pool, DependencyEffect::Degrade).is_some() => Input::Degraded,
             _ if self.steadiness.is_held(now.mono) => Input::HeldDown,
+            (Verdict::Unconfirmed { last: None }, _) if self.is_unseen(pool, now.mono) => Input::Unseen,
             (Verdict::Unconfirmed { .. }, _) => Input::Unconfirmed,
             (Verdict::Up { .. }, _) if weight_step < WEIGHT_STEPS => Input::SlowStart,
             (Verdict::Up { .. }, _) => Input::Up,
         }
+    }
+
+    /// Nothing is known of it by anybody, and this director has looked long enough to say that it serves nobody who is sent from here.
+    fn is_unseen(&self, pool: &PoolSettings, now: Mono) -> bool {
+        self.voter.vote() == Some(Vote::Abstain(Abstention::NeverSeenUp)) && now >= self.since + pool.failover.after
     }
 
     /// When time alone may change verdict or standing next.
@@ -351,7 +357,8 @@ impl ServerHealth {
         let heard = self.heard.values().map(|it| it.heard + it.lasts.saturating_sub(it.age) + past);
         let votes = own.into_iter().chain(heard).filter(|at| *at > now.mono);
         let steady = self.steadiness.deadline(pool.health.slow_start, now.mono);
-        votes.chain(lapse).chain(steady).min()
+        let unseen = Some(self.since + pool.failover.after).filter(|at| *at > now.mono && self.known.is_none());
+        votes.chain(lapse).chain(steady).chain(unseen).min()
     }
 
     /// When to look again, counted from the start of the last look.

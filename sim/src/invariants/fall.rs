@@ -1,7 +1,5 @@
 //! FALL: a server is not down before somebody has looked `fall` times in a row in vain.
 
-use std::collections::BTreeMap;
-
 use maitred_core::health::Input;
 
 use super::Invariant;
@@ -10,11 +8,7 @@ use crate::world::{Seen, World};
 /// How long a fall may be remembered by somebody.
 const REMEMBERED_MS: u64 = 120_000;
 
-#[derive(Default)]
-pub(super) struct Fall {
-    /// When somebody's looks at a server had failed often enough.
-    fell: BTreeMap<usize, u64>,
-}
+pub(super) struct Fall;
 
 impl Invariant for Fall {
     fn name(&self) -> &'static str {
@@ -22,16 +16,11 @@ impl Invariant for Fall {
     }
 
     fn see(&mut self, world: &World, _: &Seen) -> Result<(), String> {
-        for ((_, server), failed) in &world.failed_looks {
-            if *failed >= world.plan.pool.health.fall {
-                self.fell.insert(*server, world.now);
-            }
-        }
         for host in 0..world.hosts.len() {
             let Some(view) = world.director(host).map(maitred_core::director::Director::view) else { continue };
             for server in world.plan.all_servers() {
                 let Some((_, shown)) = view.server(&world.plan.server(server)) else { continue };
-                let fell = self.fell.get(&server).is_some_and(|at| world.now <= at + REMEMBERED_MS);
+                let fell = world.fell_at.get(&server).is_some_and(|at| world.now <= at + REMEMBERED_MS);
                 if shown.standing.input == Input::Down && !fell {
                     return Err(format!("director {host} holds {} down too early", shown.settings.name));
                 }

@@ -1,65 +1,14 @@
 //! LAST: after the heal the record of a key names its last answered start.
 
-use std::collections::BTreeMap;
-
-use maitred_core::clock::Now;
 use maitred_core::entry::Life;
-use maitred_core::ids::{ServerName, SessionId};
 
 use super::Invariant;
-use crate::plan::Journal;
+use super::said::{Words, knows};
 use crate::world::{Seen, World};
-
-/// What was said last about a key.
-#[derive(Debug, Clone)]
-struct Said {
-    at: u64,
-    host: usize,
-    session: SessionId,
-    server: Option<ServerName>,
-    /// Nothing can be expected: too close to something else, never answered, or lost with the memory that held it.
-    vague: bool,
-}
 
 #[derive(Default)]
 pub(super) struct Last {
-    said: BTreeMap<usize, Said>,
-    /// What each director said last about each key, and when.
-    by_host: BTreeMap<(usize, usize), (u64, SessionId, Option<ServerName>)>,
-    /// What died with a director, if its journal does not bring it back.
-    buried: BTreeMap<usize, Vec<(usize, u64)>>,
-    /// The largest distance of two clocks so far.
-    skew: u64,
-}
-
-/// A kept start renews the stamp only once a minute (R1): a start on the other side of a cut in that minute is the later one by
-/// the record.
-pub(super) const RENEWED_MS: u64 = 60_000;
-/// What a process that dies has not written down.
-pub(super) const UNWRITTEN_MS: u64 = 1_000;
-
-/// A director's record of a key.
-fn knows(world: &World, host: usize, client: usize) -> Option<(SessionId, ServerName, Life)> {
-    let now: Now = world.hosts[host].now(world.now);
-    let found = world.director(host)?.find(&world.plan.pool_name(), world.key(client), None, now)?;
-    Some((found.session, found.server, found.life))
-}
-
-impl Last {
-    fn say(&mut self, world: &World, client: usize, said: Said) {
-        self.skew = self.skew.max(crate::world::skew_of(world));
-        let gap = self.skew + RENEWED_MS;
-        // The same place told again is no other word; another director's other word is one, however often this one has spoken since:
-        // what it keeps it does not stamp anew.
-        let told = self.by_host.range((client, 0)..=(client, usize::MAX));
-        let close = told.clone().any(|((_, host), (at, session, server))| {
-            let same = *session == said.session && *server == said.server;
-            !same && *host != said.host && said.at < at + gap
-        });
-        self.by_host.insert((client, said.host), (said.at, said.session, said.server.clone()));
-        let said = Said { vague: said.vague || close, ..said };
-        self.said.insert(client, said);
-    }
+    words: Words,
 }
 
 impl Invariant for Last {
@@ -68,49 +17,15 @@ impl Invariant for Last {
     }
 
     fn see(&mut self, world: &World, seen: &Seen) -> Result<(), String> {
-        match seen {
-            Seen::Started { client, host, answered, result, .. } => {
-                if let Ok(seat) = result.as_ref() {
-                    let server = Some(seat.server.name.clone());
-                    let said = Said { at: world.now, host: *host, session: seat.session(), server, vague: !answered };
-                    self.say(world, *client, said);
-                }
-            }
-            Seen::Ended { client, host, answered, session, .. } => {
-                let said = Said { at: world.now, host: *host, session: *session, server: None, vague: !answered };
-                self.say(world, *client, said);
-            }
-            Seen::Died(host) => {
-                let elsewhere = |client: usize, said: &Said| {
-                    (0..world.hosts.len()).filter(|other| other != host).any(|other| {
-                        knows(world, other, client).is_some_and(|(session, server, life)| {
-                            session == said.session
-                                && said.server.as_ref().map_or(life != Life::Live, |it| *it == server)
-                        })
-                    })
-                };
-                let lost = self.said.iter().filter(|(client, said)| !elsewhere(**client, said));
-                self.buried.insert(*host, lost.map(|(client, said)| (*client, said.at)).collect());
-                // What was said within the last moments may be nowhere, whatever is found later.
-                let unwritten = self.said.values_mut().filter(|said| said.host == *host);
-                unwritten.filter(|said| said.at + UNWRITTEN_MS > world.now).for_each(|said| said.vague = true);
-            }
-            Seen::Returned(host, journal) => {
-                for (client, at) in self.buried.remove(host).unwrap_or_default() {
-                    if *journal != Journal::Whole
-                        && let Some(said) = self.said.get_mut(&client).filter(|said| said.at == at)
-                    {
-                        said.vague = true;
-                    }
-                }
-            }
-            _ => {}
-        }
+        self.words.see(world, seen);
         Ok(())
     }
 
     fn end(&mut self, world: &World) -> Result<(), String> {
-        for (client, said) in self.said.iter().filter(|(_, said)| !said.vague) {
+        if u128::from(world.plan.calm_ms) > world.plan.pool.session_ttl.as_millis() {
+            return Ok(());
+        }
+        for (client, said) in self.words.all().filter(|(_, said)| !said.vague) {
             for host in 0..world.hosts.len() {
                 let known = knows(world, host, *client);
                 let right = match (&said.server, &known) {

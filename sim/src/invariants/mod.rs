@@ -2,6 +2,8 @@
 
 mod alg;
 mod bound;
+mod codec;
+mod double;
 mod failover;
 mod fall;
 mod last;
@@ -11,7 +13,9 @@ mod nores;
 mod one_path;
 mod orders_hold;
 mod quiet;
+mod reset;
 mod role;
+mod said;
 
 use crate::world::{Seen, World};
 
@@ -41,8 +45,10 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
     vec![
         Box::new(alg::Alg),
         Box::new(bound::Bound),
+        Box::new(codec::Codec),
+        Box::new(double::Double::default()),
         Box::new(failover::Failover),
-        Box::new(fall::Fall::default()),
+        Box::new(fall::Fall),
         Box::new(last::Last::default()),
         Box::new(moves_none::MovesNone),
         Box::new(nores::NoRes::default()),
@@ -50,6 +56,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(one_path::OnePath),
         Box::new(orders_hold::OrdersHold::default()),
         Box::new(quiet::Quiet),
+        Box::new(reset::Reset::default()),
         Box::new(role::Role::default()),
     ]
 }

@@ -22,7 +22,8 @@ impl Invariant for NoRefuse {
             let backend = &world.servers[*server];
             let way = (Node::Director(*host), Node::Server(*server));
             let alone = world.reaches(way.0, way.1) && long(world.reaches_since(way.0, way.1));
-            backend.serves && long(backend.since) && backend.ordered_at.is_none() && alone
+            let weighs = world.weight > 0 || *server % 2 == 1;
+            weighs && backend.serves && long(backend.since) && backend.ordered_at.is_none() && alone
         });
         match usable {
             Some(server) if long(world.disturbed_at) || world.ways_changed_at == 0 => {

@@ -6,7 +6,7 @@ use maitred_core::entry::Life;
 use maitred_core::ids::SessionId;
 
 use super::Invariant;
-use super::last::UNWRITTEN_MS;
+use super::said::UNWRITTEN_MS;
 use crate::plan::Journal;
 use crate::world::{Seen, World};
 
@@ -28,7 +28,7 @@ impl Invariant for NoRes {
 
     fn see(&mut self, world: &World, seen: &Seen) -> Result<(), String> {
         match seen {
-            Seen::Ended { client, host, session, answered: true } => {
+            Seen::Ended { client, host, session, answered: true } if !world.is_minted(*client) => {
                 self.ended.insert(*session, End { client: *client, host: *host, at: world.now });
             }
             // The session went on: somebody who had not heard of the end kept it after it, which is a later start.

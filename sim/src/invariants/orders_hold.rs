@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use maitred_core::entry::OperatorWord;
 
 use super::Invariant;
-use super::last::UNWRITTEN_MS;
+use super::said::UNWRITTEN_MS;
 use crate::plan::Journal;
 use crate::world::{Seen, World};
 

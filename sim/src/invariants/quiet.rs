@@ -13,10 +13,13 @@ impl Invariant for Quiet {
     }
 
     fn see(&mut self, world: &World, seen: &Seen) -> Result<(), String> {
-        let Seen::Records { from, count } = seen else { return Ok(()) };
+        let Seen::Records { from, count, first } = seen else { return Ok(()) };
         let last = world.last_input.max(world.disturbed_at);
         if world.now > last + QUIET_MS {
-            return Err(format!("director {from} sent {count} records {} ms after the last input", world.now - last));
+            return Err(format!(
+                "director {from} sent {count} records {} ms after the last input: {first:?}",
+                world.now - last
+            ));
         }
         Ok(())
     }
