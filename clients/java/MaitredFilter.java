@@ -144,6 +144,8 @@ public class MaitredFilter implements Filter {
     /** Tickets are taken once; they are valid for a minute and a half at most. */
     private static final long TICKET_KEPT_MS = 180_000;
     private static final int TICKETS_KEPT = 100_000;
+    /** Cookies that are looked at in one request. */
+    private static final int COOKIES_MAX = 4;
     /** Sessions with something to tell. */
     private static final int UNSETTLED_MAX = 50_000;
     private static final int ASKING_THREADS = 8;
@@ -344,7 +346,6 @@ public class MaitredFilter implements Filter {
     /** Takes a ticket, or sends the client where it gets one. The three cases are those of docs/server-integration.md. */
     private boolean answeredByRedirect(HttpServletRequest request, HttpServletResponse response) throws IOException {
         String byQuery = ticketIn(request.getQueryString());
-        String byCookie = byQuery == null ? cookie(request) : null;
         boolean bound = seatOf(request.getSession(false)) != null;
         if (byQuery != null) {
             Verdict verdict = take(byQuery, request);
@@ -353,9 +354,9 @@ public class MaitredFilter implements Filter {
             }
             return true;
         }
-        if (byCookie != null) {
-            Verdict verdict = take(byCookie, request);
-            if (verdict.bound) {
+        // Of several, set with other attributes, one at most is for here and now.
+        for (String byCookie : cookies(request)) {
+            if (take(byCookie, request).bound) {
                 clearCookie(response);
                 return false;
             }
@@ -475,23 +476,24 @@ public class MaitredFilter implements Filter {
         return settings.exempt.stream().anyMatch(path::startsWith);
     }
 
-    private static String cookie(HttpServletRequest request) {
+    private static List<String> cookies(HttpServletRequest request) {
+        List<String> tickets = new ArrayList<>();
         Cookie[] cookies = request.getCookies();
-        if (cookies != null) {
-            for (Cookie cookie : cookies) {
-                if (TICKET.equals(cookie.getName()) && !cookie.getValue().isEmpty()) {
-                    return cookie.getValue();
-                }
+        for (Cookie cookie : cookies == null ? new Cookie[0] : cookies) {
+            if (TICKET.equals(cookie.getName()) && !cookie.getValue().isEmpty() && tickets.size() < COOKIES_MAX) {
+                tickets.add(cookie.getValue());
             }
         }
-        return null;
+        return tickets;
     }
 
     private void clearCookie(HttpServletResponse response) {
         // Where the domain is not known it goes by itself after a minute and a half, and is taken only once anyway.
         if (settings.cookieDomain != null) {
-            response.addHeader("Set-Cookie",
-                    TICKET + "=; Domain=" + settings.cookieDomain + "; Path=/; Max-Age=0; Secure; HttpOnly");
+            String gone = TICKET + "=; Domain=" + settings.cookieDomain + "; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=";
+            // A cookie goes only by the attributes that it came with, and those depend on the pool's `embed`.
+            response.addHeader("Set-Cookie", gone + "Lax");
+            response.addHeader("Set-Cookie", gone + "None; Partitioned");
         }
     }
 
