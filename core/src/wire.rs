@@ -269,7 +269,7 @@ impl Message {
             Self::Changes { changes, .. } => changes.iter().map(|change| weight(&change.entry) + 96).sum(),
             Self::Ask { .. } => 256,
             Self::EventsKnown(known) => known.len() * 96,
-            Self::Events { notices, .. } => 96 + notices.iter().map(|notice| 384 + notice.reason.len()).sum::<usize>(),
+            Self::Events { notices, .. } => 96 + notices.iter().map(|notice| 192 + notice.reason.len()).sum::<usize>(),
         }
     }
 }
