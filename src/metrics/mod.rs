@@ -157,6 +157,12 @@ pub const METRICS: &[Metric] = &[
         &["peer"],
         "At least so many sessions differed from a linked director's at the latest comparison",
     ),
+    metric(
+        "maitred_effects_dropped_total",
+        Kind::Counter,
+        &[],
+        "Events and wishes for a look that were dropped, because nobody had taken them for too long",
+    ),
     metric("maitred_event_readers", Kind::Gauge, &[], "Readers of the event feed"),
     metric(
         "maitred_event_readers_lost_total",
@@ -172,12 +178,6 @@ pub const METRICS: &[Metric] = &[
         "Events of this director that were lost before anybody could read them",
     ),
     metric("maitred_events_sent_total", Kind::Counter, &["event"], "Events sent to readers of the feed, by name"),
-    metric(
-        "maitred_effects_dropped_total",
-        Kind::Counter,
-        &[],
-        "Events and wishes for a look that were dropped, because nobody had taken them for too long",
-    ),
     metric(
         "maitred_events_total",
         Kind::Counter,
