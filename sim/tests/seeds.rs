@@ -1,6 +1,6 @@
 //! A bounded number of seeds, new for nobody: the long run takes others.
 
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 120;
 
 #[test]
 fn no_seed_breaks_an_invariant() {
