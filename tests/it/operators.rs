@@ -16,6 +16,10 @@ fn house() -> (Director, [StubServer; 2]) {
     let stubs = [StubServer::start("ua1"), StubServer::start("ua2")];
     let director = Plan::new().stubs(&stubs).start();
     director.wait_for_usable(&["ua1", "ua2"]);
+    // Usable before anybody has looked; from here on a choice changes only by what a test does.
+    wait::until("both have been seen up", || {
+        ["ua1", "ua2"].iter().all(|server| director.server(server)["state"] == "up")
+    });
     let mut agents = Client::new();
     for agent in ["1001", "1002"] {
         assert_eq!(agents.get(&director.url(&format!("/ua/?agent={agent}"))).status, 302);
