@@ -12,7 +12,7 @@
 //!                                    closing: our side is closed, theirs is read for a moment
 //! ```
 //! A socket that is closed with bytes unread resets the connection, and the reset can overtake the last answer; so what a client
-//! still sends is read and thrown away for a moment ([`LINGER`]). Knows bytes and deadlines; what is asked and answered is others'.
+//! still sends is read and thrown away for a moment (`LINGER`). Knows bytes and deadlines; what is asked and answered is others'.
 
 use std::cell::Cell;
 use std::io;

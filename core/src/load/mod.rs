@@ -3,7 +3,7 @@
 //! Load = max(reported sessions + placements since, own count of seats without orphans past grace) (`rules.md`). Placements count
 //! before a load report does, so that a crowd does not land on the server whose report is oldest. Counters are atomics that live
 //! as long as the server is configured; the view only points to them, so a start changes them without touching the view. What they
-//! come to stands on the [`Board`] as well, where a placement reads the loads of many servers at once.
+//! come to stands on the board as well, where a placement reads the loads of many servers at once.
 
 mod board;
 
