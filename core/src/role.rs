@@ -317,15 +317,17 @@ impl Role {
         while self.failovers.front().is_some_and(|at| now.since(*at) > FAILOVERS_COUNT_FOR) {
             self.failovers.pop_front();
         }
-        self.held = false;
+        let alone = !witnessed && self.sites.get(self.active).is_some_and(|site| site.service == Service::Fails);
+        // At once and not after the delay: until then the ladder would seat here whom the other side may be seating too.
+        self.held = alone && failover.isolated == Isolated::Hold;
         let (target, mut cause) = self.target(failover, now)?;
         if cause == RoleCause::Failover && !witnessed {
-            if failover.isolated == Isolated::Hold {
-                self.held = true;
+            if self.held {
                 return None;
             }
             cause = RoleCause::Isolated;
         }
+        self.held = false;
         let from = self.active()?.clone();
         // Start-up counts none (R13): a director that comes up while the first site is down has seen no failover.
         if cause == RoleCause::Failover && !starting {
@@ -618,8 +620,10 @@ mod tests {
         let mut role = two();
         role.observe(&dc("west"), Service::Serves, at(0), at(0));
         role.observe(&dc("east"), Service::Fails, at(1), at(1));
-        assert_eq!(role.evaluate(&settings, false, at(1000)), None);
-        assert!(role.is_held());
+        for second in [2, 1000] {
+            assert_eq!(role.evaluate(&settings, false, at(second)), None);
+            assert!(role.is_held(), "before the delay as well: the ladder must not seat anybody here");
+        }
         assert!(role.evaluate(&settings, true, at(1001)).is_some());
         assert!(!role.is_held());
     }

@@ -84,6 +84,43 @@ fn row_15_what_is_heard_on_one_side_only_is_a_cut_for_both() {
 }
 
 #[test]
+fn rows_18_and_20_with_hold_the_cut_off_side_waits_for_an_operator_and_the_latest_order_wins() {
+    let mut sites = Sites::build(|plan| plan.with("pool.failover", "isolated = \"hold\""));
+    sites.crowd(&ALL, "before", 8);
+    sites.wait_until_all_are_known(&ALL);
+    sites.network().cut(&EAST, &WEST);
+    for at in ["west-1", "west-2"] {
+        wait::until(&format!("{at} refuses to decide"), || {
+            let refused = sites.ask(at, "new");
+            let held = refused.status == 503 && refused.header("retry-after").parse::<u32>().is_ok();
+            assert!(held || refused.json()["server"]["datacenter"] == "east", "{refused:?}");
+            held
+        });
+        assert_eq!(sites.active(at), "east");
+    }
+    sites.crowd(&["east-1", "east-2"], "cut-east", 4);
+
+    // Two operators, one on each side; the second one has the last word.
+    let path = "/v1/pools/ua/active";
+    sites.order("east-2", Method::PUT, path, &json!({"datacenter": "east"}));
+    wait::until("a later moment", || {
+        sites.order("west-2", Method::PUT, path, &json!({"datacenter": "west"}));
+        let answer = sites.ask("west-1", "new");
+        answer.status < 300 && answer.json()["server"]["datacenter"] == "west"
+    });
+    sites.crowd(&["west-1", "west-2"], "cut-west", 4);
+    assert_eq!(sites_of(&sites, "cut-west"), ["west"].into());
+    sites.network().heal();
+    sites.wait_until_whole();
+    sites.wait_for_active(&ALL, "west");
+    sites.wait_until_all_are_known(&ALL);
+    ALL.iter().for_each(|at| sites.nobody_moves(at));
+    sites.order("east-1", Method::PUT, path, &json!({"datacenter": "auto"}));
+    sites.wait_for_active(&ALL, "east");
+    ALL.iter().for_each(|at| sites.nobody_moves(at));
+}
+
+#[test]
 fn row_20_the_server_that_lost_a_double_seat_is_told_to_reset_it_once() {
     let mut sites = Sites::build(|plan| plan.with("pool", "beats = true"));
     sites.network().cut(&EAST, &WEST);
