@@ -98,6 +98,9 @@ fn server_of(number: u64) -> &'static str {
     SERVERS[usize::try_from(number % 3).unwrap()]
 }
 
+/// What a journal may write in one commit.
+const PAGE: u64 = 4096;
+
 /// Hands so many sessions to a journal, once.
 struct Sessions {
     count: u64,
@@ -105,14 +108,11 @@ struct Sessions {
     given: AtomicBool,
 }
 
-impl Source for Sessions {
-    fn drain(&self, sink: &mut dyn FnMut(Entry)) {
-        if self.given.swap(true, Ordering::SeqCst) {
-            return;
-        }
+impl Sessions {
+    fn give(&self, numbers: std::ops::Range<u64>, sink: &mut dyn FnMut(Entry)) {
         let (pool, writer) = (PoolName::parse("ua").unwrap(), DirectorName::parse("east-1").unwrap());
         let servers = SERVERS.map(|name| ServerName::parse(name).unwrap());
-        for number in 0..self.count {
+        for number in numbers {
             let mut session = [7; 16];
             session[..8].copy_from_slice(&number.to_be_bytes());
             sink(Entry::Seat(SeatEntry {
@@ -130,13 +130,24 @@ impl Source for Sessions {
             }));
         }
     }
+}
+
+impl Source for Sessions {
+    fn drain(&self, sink: &mut dyn FnMut(Entry)) {
+        if !self.given.swap(true, Ordering::SeqCst) {
+            self.give(0..self.count, sink);
+        }
+    }
 
     fn clock(&self) -> Time {
         self.now
     }
 
-    fn snapshot(&self, _: usize, _: &mut dyn FnMut(Entry)) -> bool {
-        false
+    // A long journal is compacted: what is not given then is gone.
+    fn snapshot(&self, page: usize, sink: &mut dyn FnMut(Entry)) -> bool {
+        let from = u64::try_from(page).unwrap() * PAGE;
+        self.give(from.min(self.count)..(from + PAGE).min(self.count), sink);
+        from + PAGE < self.count
     }
 
     fn restore(&self, _: Vec<Entry>) {}
