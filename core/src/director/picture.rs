@@ -38,6 +38,7 @@ pub(super) fn stale_pools(control: &Control, touched: Vec<PoolName>) -> Vec<Pool
         let shown = control.view.pool(name);
         let moved = shown.is_none_or(|shown| {
             Some(&shown.role().active) != role.active()
+                || shown.role().epoch != role.epoch()
                 || shown.role().order.as_ref() != role.order()
                 || shown.role().left != role.left()
                 || shown.role().held != role.is_held()
