@@ -25,6 +25,7 @@ name = "agents"
 route = [{ path = "/" }]
 key = ["query:agent"]
 datacenters = ["east"]
+capacity = 100000
 [[pool.server]]
 name = "ua1"
 datacenter = "east"
@@ -136,7 +137,7 @@ fn a_directors_sessions_come_back_from_the_file_while_starts_go_on() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut number = 1000;
-            while !stop.load(Ordering::Relaxed) {
+            while !stop.load(Ordering::Relaxed) && number < 100_000 {
                 house.seat(number);
                 number += 1;
                 std::thread::yield_now();

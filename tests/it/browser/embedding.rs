@@ -111,9 +111,12 @@ fn a_pool_that_does_not_embed_begins_anew_with_each_load_of_a_frame() {
     let director = Plan::new().stubs([&desk]).with("pool", "key = [\"cookie\"]").start();
     director.wait_for_usable(&["ua1"]);
     crm.page("/", &frame_of(&director.url("/")));
-    let starts = || ["placed", "kept"].map(|word| director.lines_with(&[&format!("affinity=\"{word}\"")]).len());
-    // The watcher of the tests has started too.
-    let [placed, kept] = starts();
+    // The watcher of the tests has started too, and its line may come late.
+    let is_ours = |line: &&String| !line.contains("the watcher");
+    let starts = || {
+        ["placed", "kept"]
+            .map(|word| director.lines_with(&[&format!("affinity=\"{word}\"")]).iter().filter(is_ours).count())
+    };
 
     let mut browser = Browser::without_third_party_cookies();
     for _ in 0..3 {
@@ -121,12 +124,12 @@ fn a_pool_that_does_not_embed_begins_anew_with_each_load_of_a_frame() {
         browser.enter_frame("iframe");
         browser.wait_for_text("#server", |text| text == "ua1");
     }
-    wait::for_equal("three new sessions", &[placed + 3, kept], starts);
+    wait::for_equal("three new sessions", &[3, 0], starts);
     for _ in 0..2 {
         browser.open(&director.url("/")).unwrap();
         browser.wait_for_text("#server", |text| text == "ua1");
     }
-    wait::for_equal("one more, and kept", &[placed + 4, kept + 1], starts);
+    wait::for_equal("one more, and kept", &[4, 1], starts);
 }
 
 #[test]
