@@ -309,7 +309,7 @@ fn an_agent_lands_with_a_ticket_logs_in_elsewhere_and_leaves() {
     let beats = house.beats(0);
     wait::until("many more beats", || house.beats(0) > beats + 8.0);
     assert_eq!((resets(&first), resets(&elsewhere)), (json!(1), json!(0)));
-    assert_eq!(director.lines_with(&["event=\"session_reset\""]).len(), 1);
+    wait::for_equal("one line about the reset", &1, || director.lines_with(&["event=\"session_reset\""]).len());
     let gone = agent.get(&format!("{first}/desk?x=1"));
     assert_eq!((gone.status, gone.location().as_str()), (303, director.url("/desk?x=1").as_str()));
 
@@ -449,7 +449,7 @@ fn a_broken_link_resets_each_session_once_and_a_restart_keeps_them() {
     let beats = house.beats(0);
     wait::until("many more beats", || house.beats(0) > beats + 8.0);
     assert_eq!(resets(), json!(3));
-    assert_eq!(house.directors[0].lines_with(&["event=\"session_reset\""]).len(), 3);
+    wait::for_equal("three resets", &3, || house.directors[0].lines_with(&["event=\"session_reset\""]).len());
 
     // Stopped in order and started again: nothing of the filter is left behind, and stored sessions are told of.
     let before = house.health("ua1")["incarnation"].clone();

@@ -69,7 +69,7 @@ fn two_minted_keys_and_one_login_are_one_session_and_one_reset() {
     for _ in 0..3 {
         assert_eq!(one.beat_with_list(&director)["orders"], json!([]));
     }
-    assert_eq!(director.lines_with(&["event=\"session_reset\""]).len(), 1);
+    wait::for_equal("one line about the reset", &1, || director.lines_with(&["event=\"session_reset\""]).len());
     assert_eq!(director.metric("maitred_resets_total{reason=\"superseded\"}"), Some(1.0));
 
     // The agent's id leads to the agent's one session from anywhere, and its state has come along.

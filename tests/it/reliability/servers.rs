@@ -156,7 +156,9 @@ fn row_4_single_failures_change_nothing_and_each_change_is_logged_once() {
         wait::until("up", || director.events("server_up", "ua1") == round + 1);
         let looks = stubs[0].looks();
         wait::until("it stays up", || stubs[0].looks() >= looks + 5);
-        assert_eq!((director.events("server_down", "ua1"), director.events("server_up", "ua1")), (round, round + 1));
+        wait::for_equal("one line a change", &(round, round + 1), || {
+            (director.events("server_down", "ua1"), director.events("server_up", "ua1"))
+        });
     }
     // It fell four times: it is held down, which ranks. Who is there stays (nobody asked meanwhile), nobody new comes.
     let after = seats(&director, 0..30);
