@@ -439,18 +439,9 @@ impl Role {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::{MinUp, Overflow, Passive};
 
     fn settings(failback: Failback) -> FailoverSettings {
-        FailoverSettings {
-            after: Duration::from_secs(15),
-            failback,
-            min_up: MinUp::Servers(1),
-            overflow: Overflow::Refuse,
-            passive: Passive::Redirect,
-            isolated: Isolated::Serve,
-            relogin_rate: 0,
-        }
+        FailoverSettings { failback, ..FailoverSettings::default() }
     }
 
     fn dc(name: &str) -> DatacenterName {

@@ -57,6 +57,30 @@ pub struct PoolSettings {
     pub servers: BTreeMap<ServerName, Arc<ServerSettings>>,
 }
 
+impl PoolSettings {
+    /// A pool of no servers with the defaults of the manual (`docs/configuration.md`).
+    #[must_use]
+    pub fn new(name: PoolName, datacenters: Vec<DatacenterName>) -> Self {
+        Self {
+            name,
+            datacenters,
+            placement: Policy::default(),
+            load_bound_permille: 1250,
+            capacity: 1000,
+            session_ttl: Duration::from_hours(24),
+            orphan_grace: Duration::from_mins(10),
+            allow_multiple: false,
+            beats: false,
+            required_labels: BTreeSet::new(),
+            labels: BTreeSet::new(),
+            health: HealthSettings::default(),
+            depends: BTreeMap::new(),
+            failover: FailoverSettings::default(),
+            servers: BTreeMap::new(),
+        }
+    }
+}
+
 /// How a server is chosen for a session that has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Policy {
@@ -107,6 +131,21 @@ pub struct HealthSettings {
     pub suspect_above_percent: u8,
 }
 
+/// The defaults of the manual.
+impl Default for HealthSettings {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(2),
+            timeout: Duration::from_secs(1),
+            fall: 3,
+            rise: 2,
+            fast: Duration::from_millis(500),
+            slow_start: Duration::from_secs(30),
+            suspect_above_percent: 50,
+        }
+    }
+}
+
 /// What a dependency that is down does to the server that reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DependencyEffect {
@@ -135,6 +174,21 @@ pub struct FailoverSettings {
     pub isolated: Isolated,
     /// Starts per second after a failover; 0 is unpaced.
     pub relogin_rate: u32,
+}
+
+/// The defaults of the manual.
+impl Default for FailoverSettings {
+    fn default() -> Self {
+        Self {
+            after: Duration::from_secs(15),
+            failback: Failback::After(Duration::from_mins(5)),
+            min_up: MinUp::Servers(1),
+            overflow: Overflow::Refuse,
+            passive: Passive::Redirect,
+            isolated: Isolated::Serve,
+            relogin_rate: 0,
+        }
+    }
 }
 
 /// When the role returns to the preferred datacenter.

@@ -5,10 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use maitred_core::ids::{DatacenterName, DirectorName, PoolName, ServerName};
-use maitred_core::settings::{
-    Failback, FailoverSettings, HealthSettings, Isolated, MinUp, Overflow, Passive, Policy, PoolSettings,
-    ServerSettings, Settings,
-};
+use maitred_core::settings::{Failback, FailoverSettings, HealthSettings, PoolSettings, ServerSettings, Settings};
 
 use crate::random::Random;
 
@@ -440,36 +437,13 @@ fn pool(servers: &[usize], failback_s: u64) -> PoolSettings {
         (settings.name.clone(), Arc::new(settings))
     };
     PoolSettings {
-        name: name(POOL),
-        datacenters: SITES.iter().map(|site| name(site)).collect(),
-        placement: Policy::Rendezvous,
-        load_bound_permille: 1250,
-        capacity: 1000,
         session_ttl: Duration::from_hours(4),
-        orphan_grace: Duration::from_mins(10),
-        allow_multiple: false,
-        beats: false,
-        required_labels: [].into(),
-        labels: [].into(),
-        health: HealthSettings {
-            interval: Duration::from_secs(2),
-            timeout: Duration::from_secs(1),
-            fall: 3,
-            rise: 2,
-            fast: Duration::from_millis(500),
-            slow_start: Duration::ZERO,
-            suspect_above_percent: 50,
-        },
-        depends: BTreeMap::new(),
+        health: HealthSettings { slow_start: Duration::ZERO, ..HealthSettings::default() },
         failover: FailoverSettings {
-            after: Duration::from_secs(15),
             failback: Failback::After(Duration::from_secs(failback_s)),
-            min_up: MinUp::Servers(1),
-            overflow: Overflow::Refuse,
-            passive: Passive::Redirect,
-            isolated: Isolated::Serve,
-            relogin_rate: 0,
+            ..FailoverSettings::default()
         },
         servers: (0..all).map(one).collect(),
+        ..PoolSettings::new(name(POOL), SITES.iter().map(|site| name(site)).collect())
     }
 }

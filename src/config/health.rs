@@ -27,16 +27,17 @@ pub(super) struct ReadHealth {
 pub(super) fn health(pool: &Section<'_>) -> ReadHealth {
     let section = pool.table_or_empty("health");
     let main = check(&section, None);
-    let interval = section.or("interval", Duration::from_secs(2), duration(INTERVAL));
+    let usual = HealthSettings::default();
+    let interval = section.or("interval", usual.interval, duration(INTERVAL));
     let settings = HealthSettings {
         interval,
-        timeout: section.or("timeout", Duration::from_secs(1), duration(TIMEOUT)),
-        fall: section.or("fall", 3, integer(1..=100)),
-        rise: section.or("rise", 2, integer(1..=100)),
+        timeout: section.or("timeout", usual.timeout, duration(TIMEOUT)),
+        fall: section.or("fall", usual.fall, integer(1..=100)),
+        rise: section.or("rise", usual.rise, integer(1..=100)),
         // Left out, it is never slower than the usual pace.
-        fast: section.or("fast", interval.min(Duration::from_millis(500)), duration(INTERVAL)),
-        slow_start: section.or("slow_start", Duration::from_secs(30), duration(Duration::ZERO..=SLOW_START_MAX)),
-        suspect_above_percent: section.or("suspect_above", 50, percent(1..=100)),
+        fast: section.or("fast", interval.min(usual.fast), duration(INTERVAL)),
+        slow_start: section.or("slow_start", usual.slow_start, duration(Duration::ZERO..=SLOW_START_MAX)),
+        suspect_above_percent: section.or("suspect_above", usual.suspect_above_percent, percent(1..=100)),
     };
     if settings.fast > settings.interval {
         section.refuse("fast", "must not be longer than interval");

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use maitred_core::ids::{DatacenterName, LabelName, PoolName, ServerName};
 use maitred_core::settings::{
-    DependencyEffect, Failback, FailoverSettings, Isolated, MinUp, Overflow, Passive, Policy, PoolSettings,
-    ServerSettings,
+    DependencyEffect, FailoverSettings, Isolated, Overflow, Passive, Policy, PoolSettings, ServerSettings,
 };
 
 use super::health::{self, ReadHealth};
@@ -257,30 +256,27 @@ fn depends(pool: &Section<'_>) -> BTreeMap<String, DependencyEffect> {
 
 fn failover<'t>(pool: &Section<'t>) -> (Section<'t>, FailoverSettings) {
     let section = pool.table_or_empty("failover");
+    let usual = FailoverSettings::default();
     let settings = FailoverSettings {
-        after: section.or("after", Duration::from_secs(15), duration(Duration::ZERO..=DAY)),
-        failback: section.or(
-            "failback",
-            Failback::After(Duration::from_secs(300)),
-            failback(Duration::ZERO..=DAY * 30),
-        ),
-        min_up: section.or("min_up", MinUp::Servers(1), min_up),
+        after: section.or("after", usual.after, duration(Duration::ZERO..=DAY)),
+        failback: section.or("failback", usual.failback, failback(Duration::ZERO..=DAY * 30)),
+        min_up: section.or("min_up", usual.min_up, min_up),
         overflow: section.or(
             "overflow",
-            Overflow::Refuse,
+            usual.overflow,
             one_of(&[("refuse", Overflow::Refuse), ("next-datacenter", Overflow::NextDatacenter)]),
         ),
         passive: section.or(
             "passive",
-            Passive::Redirect,
+            usual.passive,
             one_of(&[("redirect", Passive::Redirect), ("refuse", Passive::Refuse)]),
         ),
         isolated: section.or(
             "isolated",
-            Isolated::Serve,
+            usual.isolated,
             one_of(&[("serve", Isolated::Serve), ("hold", Isolated::Hold)]),
         ),
-        relogin_rate: section.or("relogin_rate", 0, integer(0..=RELOGIN_RATE_MAX)),
+        relogin_rate: section.or("relogin_rate", usual.relogin_rate, integer(0..=RELOGIN_RATE_MAX)),
     };
     section.finish();
     (section, settings)

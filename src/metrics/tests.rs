@@ -1,6 +1,6 @@
 //! What Prometheus gets to see, and that the page in `docs/metrics.md` says the same.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -11,10 +11,7 @@ use maitred_core::clock::{Now, Time};
 use maitred_core::director::Director;
 use maitred_core::ids::{DatacenterName, DirectorName, PoolName, ServerName};
 use maitred_core::session::TableOptions;
-use maitred_core::settings::{
-    Failback, FailoverSettings, HealthSettings, Isolated, MinUp, Overflow, Passive, Policy, PoolSettings,
-    ServerSettings, Settings,
-};
+use maitred_core::settings::{Failback, FailoverSettings, HealthSettings, PoolSettings, ServerSettings, Settings};
 
 use super::*;
 use crate::clock::Clock;
@@ -36,37 +33,10 @@ fn settings() -> Settings {
         (name, Arc::new(settings))
     };
     let pool = PoolSettings {
-        name: PoolName::parse("ua").unwrap(),
-        datacenters: vec![site("east"), site("west")],
-        placement: Policy::Rendezvous,
-        load_bound_permille: 1250,
-        capacity: 1000,
-        session_ttl: Duration::from_hours(24),
-        orphan_grace: Duration::from_mins(10),
-        allow_multiple: false,
-        beats: false,
-        required_labels: BTreeSet::new(),
-        labels: BTreeSet::new(),
-        health: HealthSettings {
-            interval: Duration::from_secs(2),
-            timeout: Duration::from_secs(1),
-            fall: 3,
-            rise: 2,
-            fast: Duration::from_millis(500),
-            slow_start: Duration::ZERO,
-            suspect_above_percent: 50,
-        },
-        depends: BTreeMap::new(),
-        failover: FailoverSettings {
-            after: Duration::from_secs(15),
-            failback: Failback::Manual,
-            min_up: MinUp::Servers(1),
-            overflow: Overflow::Refuse,
-            passive: Passive::Redirect,
-            isolated: Isolated::Serve,
-            relogin_rate: 0,
-        },
+        health: HealthSettings { slow_start: Duration::ZERO, ..HealthSettings::default() },
+        failover: FailoverSettings { failback: Failback::Manual, ..FailoverSettings::default() },
         servers: [server("ua1", "east"), server("ub1", "west")].into(),
+        ..PoolSettings::new(PoolName::parse("ua").unwrap(), vec![site("east"), site("west")])
     };
     Settings {
         director: DirectorName::parse("east-1").unwrap(),

@@ -102,15 +102,7 @@ mod tests {
 
     #[test]
     fn other_datacenters_are_looked_at_more_rarely() {
-        let health = HealthSettings {
-            interval: Duration::from_secs(2),
-            timeout: Duration::from_secs(1),
-            fall: 3,
-            rise: 2,
-            fast: Duration::from_millis(500),
-            slow_start: Duration::from_secs(30),
-            suspect_above_percent: 50,
-        };
+        let health = HealthSettings::default();
         let (east, west) = (DatacenterName::parse("east").unwrap(), DatacenterName::parse("west").unwrap());
         assert_eq!(interval(&health, &east, &east), Duration::from_secs(2));
         assert_eq!(interval(&health, &west, &east), Duration::from_secs(10));

@@ -1,6 +1,6 @@
 //! The pool, the director and the keys of the benchmarks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,37 +29,9 @@ pub(crate) fn settings(servers: u32) -> Settings {
         (name, Arc::new(settings))
     };
     let pool = PoolSettings {
-        name: PoolName::parse("ua").unwrap(),
-        datacenters: vec![datacenter.clone()],
-        placement: Policy::Rendezvous,
-        load_bound_permille: 1250,
         capacity: u32::MAX / 2,
-        session_ttl: Duration::from_hours(24),
-        orphan_grace: Duration::from_mins(10),
-        allow_multiple: false,
-        beats: false,
-        required_labels: BTreeSet::new(),
-        labels: BTreeSet::new(),
-        health: HealthSettings {
-            interval: Duration::from_secs(2),
-            timeout: Duration::from_secs(1),
-            fall: 3,
-            rise: 2,
-            fast: Duration::from_millis(500),
-            slow_start: Duration::from_secs(30),
-            suspect_above_percent: 50,
-        },
-        depends: BTreeMap::new(),
-        failover: FailoverSettings {
-            after: Duration::from_secs(15),
-            failback: Failback::After(Duration::from_mins(5)),
-            min_up: MinUp::Servers(1),
-            overflow: Overflow::Refuse,
-            passive: Passive::Redirect,
-            isolated: Isolated::Serve,
-            relogin_rate: 0,
-        },
         servers: (0..servers).map(server).collect(),
+        ..PoolSettings::new(PoolName::parse("ua").unwrap(), vec![datacenter.clone()])
     };
     Settings {
         director: DirectorName::parse("east-1").unwrap(),

@@ -1,28 +1,17 @@
 //! What the tests of this module share: one site's settings and plain looks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Failure, FailureKind, Look, Outcome, Report};
 use crate::clock::{Mono, Now, Time};
 use crate::ids::{DatacenterName, DirectorName, PoolName, ServerName};
-use crate::settings::{
-    Failback, FailoverSettings, HealthSettings, Isolated, MinUp, Overflow, Passive, Policy, PoolSettings,
-    ServerSettings, Settings,
-};
+use crate::settings::{Failback, FailoverSettings, HealthSettings, PoolSettings, ServerSettings, Settings};
 
 /// The defaults of the configuration.
 pub(super) fn settings() -> HealthSettings {
-    HealthSettings {
-        interval: Duration::from_secs(2),
-        timeout: Duration::from_secs(1),
-        fall: 3,
-        rise: 2,
-        fast: Duration::from_millis(500),
-        slow_start: Duration::from_secs(30),
-        suspect_above_percent: 50,
-    }
+    HealthSettings::default()
 }
 
 pub(super) fn good() -> Look {
@@ -68,29 +57,13 @@ pub(super) fn site(own: u32, other: u32) -> Settings {
         (server(&name), Arc::new(settings))
     });
     let pool_settings = PoolSettings {
-        name: pool(),
-        datacenters: vec![east.clone(), west.clone()],
-        placement: Policy::Rendezvous,
-        load_bound_permille: 1250,
-        capacity: 1000,
         session_ttl: Duration::from_secs(3600),
         orphan_grace: Duration::from_secs(60),
-        allow_multiple: false,
         beats: true,
-        required_labels: BTreeSet::new(),
-        labels: BTreeSet::new(),
         health: settings(),
-        depends: BTreeMap::new(),
-        failover: FailoverSettings {
-            after: Duration::from_secs(15),
-            failback: Failback::Manual,
-            min_up: MinUp::Servers(1),
-            overflow: Overflow::Refuse,
-            passive: Passive::Redirect,
-            isolated: Isolated::Serve,
-            relogin_rate: 0,
-        },
+        failover: FailoverSettings { failback: Failback::Manual, ..FailoverSettings::default() },
         servers: servers.collect(),
+        ..PoolSettings::new(pool(), vec![east.clone(), west.clone()])
     };
     Settings {
         director: DirectorName::parse("d1").unwrap(),

@@ -53,37 +53,10 @@ pub(super) fn settings(east: u32, west: u32) -> Settings {
         .chain((1..=west).map(|at| server(format!("ub{at}"), "west", east + at)))
         .collect();
     let pool = PoolSettings {
-        name: pool(),
-        datacenters: vec![name("east"), name("west")],
-        placement: Policy::Rendezvous,
-        load_bound_permille: 1250,
-        capacity: 1000,
-        session_ttl: Duration::from_hours(24),
-        orphan_grace: Duration::from_mins(10),
-        allow_multiple: false,
-        beats: false,
-        required_labels: BTreeSet::new(),
         labels: BTreeSet::from([LabelName::parse("media").unwrap()]),
-        health: HealthSettings {
-            interval: Duration::from_secs(2),
-            timeout: Duration::from_secs(1),
-            fall: FALL,
-            rise: 2,
-            fast: Duration::from_millis(500),
-            slow_start: Duration::ZERO,
-            suspect_above_percent: 50,
-        },
-        depends: BTreeMap::new(),
-        failover: FailoverSettings {
-            after: Duration::from_secs(15),
-            failback: Failback::After(Duration::from_mins(5)),
-            min_up: MinUp::Servers(1),
-            overflow: Overflow::Refuse,
-            passive: Passive::Redirect,
-            isolated: Isolated::Serve,
-            relogin_rate: 0,
-        },
+        health: HealthSettings { fall: FALL, slow_start: Duration::ZERO, ..HealthSettings::default() },
         servers,
+        ..PoolSettings::new(pool(), vec![name("east"), name("west")])
     };
     Settings {
         director: DirectorName::parse("east-1").unwrap(),

@@ -11,10 +11,7 @@ use maitred_core::director::Director;
 use maitred_core::health::{Failure, FailureKind, Look, Outcome, Report};
 use maitred_core::ids::{DatacenterName, DirectorName, LabelName, PoolName, ServerName};
 use maitred_core::session::TableOptions;
-use maitred_core::settings::{
-    Failback, FailoverSettings, HealthSettings, Isolated, MinUp, Overflow, Passive, Policy, PoolSettings,
-    ServerSettings, Settings,
-};
+use maitred_core::settings::{Failback, FailoverSettings, HealthSettings, PoolSettings, ServerSettings, Settings};
 
 use rustls::ServerConfig;
 
@@ -40,41 +37,21 @@ pub(super) struct Fixture {
 pub(super) fn config() -> Config {
     let pools = [("ua", "/", ["ua1", "ua2", "ua3"]), ("iwd", "/iwd", ["iwd1", "iwd2", "iwd3"])];
     let pool_settings = |name: &str, servers: &[&str]| PoolSettings {
-        name: parse(name),
-        datacenters: vec![parse("east")],
-        placement: Policy::Rendezvous,
-        load_bound_permille: 1250,
-        capacity: 1000,
-        session_ttl: Duration::from_secs(86_400),
-        orphan_grace: Duration::from_secs(600),
-        allow_multiple: false,
-        beats: false,
-        required_labels: BTreeSet::new(),
         labels: [parse::<LabelName>("media")].into(),
         health: HealthSettings {
-            interval: Duration::from_secs(2),
-            timeout: Duration::from_secs(1),
             fall: 1,
             rise: 1,
-            fast: Duration::from_millis(500),
             slow_start: Duration::ZERO,
             suspect_above_percent: 100,
+            ..HealthSettings::default()
         },
-        depends: BTreeMap::new(),
-        failover: FailoverSettings {
-            after: Duration::from_secs(15),
-            failback: Failback::Manual,
-            min_up: MinUp::Servers(1),
-            overflow: Overflow::Refuse,
-            passive: Passive::Redirect,
-            isolated: Isolated::Serve,
-            relogin_rate: 0,
-        },
+        failover: FailoverSettings { failback: Failback::Manual, ..FailoverSettings::default() },
         servers: servers
             .iter()
             .zip(0..)
             .map(|(name, position)| (parse(name), Arc::new(server(name, position))))
             .collect(),
+        ..PoolSettings::new(parse(name), vec![parse("east")])
     };
     let settings = Settings {
         director: parse::<DirectorName>("east-1"),
