@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use divan::Bencher;
-use maitred_core::placement::{KeyHash, Loads, PlacementSet, Seatable, ServerSlot, choose, order};
+use maitred_core::placement::{Demand, KeyHash, Loads, PlacementSet, Seatable, ServerSlot, choose, order};
 use maitred_core::settings::Policy;
 
 const SERVERS: [u32; 2] = [16, 1000];
@@ -59,7 +59,8 @@ impl Pool {
 
     fn choose(&self, policy: Policy) -> Option<ServerSlot> {
         let turn = self.next.get() as u64;
-        choose(policy, &self.set, black_box(self.key()), self, |one| self.eligible[one.0 as usize], PERMILLE, turn)
+        let demand = Demand { policy, load_bound_permille: PERMILLE, key: black_box(self.key()), turn };
+        choose(demand, &self.set, self, |one| self.eligible[one.0 as usize])
     }
 }
 

@@ -9,7 +9,7 @@ use super::start::At;
 use crate::entry::Life;
 use crate::health::Input;
 use crate::ids::ServerName;
-use crate::placement::{PlacementSet, ServerSlot};
+use crate::placement::{Demand, KeyHash, PlacementSet, ServerSlot};
 use crate::seating::{AvoidRefusal, Refusal, RequestKey, Shortage};
 use crate::session::Sitting;
 use crate::settings::{Overflow, Passive};
@@ -137,6 +137,17 @@ impl<'v> At<'v> {
             any || pool
                 .at(slot)
                 .is_some_and(|server| Some(&server.settings.name) != without && server.offers(pool.settings(), labels))
+        }
+    }
+
+    /// What is asked of placement on each rung.
+    pub(super) fn demand(&self, turn: u64) -> Demand {
+        let settings = self.pool.settings();
+        Demand {
+            policy: settings.placement,
+            load_bound_permille: settings.load_bound_permille,
+            key: KeyHash::of(self.request.key.key()),
+            turn,
         }
     }
 

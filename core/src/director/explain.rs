@@ -11,7 +11,7 @@ use crate::clock::Now;
 use crate::entry::{ConfirmedEntry, Life, SeatEntry};
 use crate::health::Tier;
 use crate::ids::{Key, PoolName, ServerName};
-use crate::placement::{self, KeyHash, Weighed};
+use crate::placement::{self, Weighed};
 use crate::role::RoleStory;
 use crate::seating::{Affinity, Refusal, StartRequest};
 use crate::session::Sitting;
@@ -183,23 +183,21 @@ impl At<'_> {
 
     /// Walks the ladder and keeps what placement saw on each step.
     fn weighed(&self, without: Option<&ServerName>) -> (Result<ServerName, Refusal>, Vec<Candidate>) {
-        let settings = self.pool.settings();
         // A name of the view, which lives as long as what is borrowed from it.
         let without = without.and_then(|name| self.pool.server_named(name)).map(|server| &server.settings.name);
-        let (key, turn) = (KeyHash::of(self.request.key.key()), self.pool.coming_turn());
-        let (policy, permille) = (settings.placement, settings.load_bound_permille);
+        let demand = self.demand(self.pool.coming_turn());
         let (loads, eligible) = (PoolLoads::new(self.pool, self.now.time), self.eligible(without));
         let mut reached = 0;
         let taken = self.walk(without, |set| {
             reached += 1;
-            placement::choose(policy, set, key, &loads, eligible, permille, turn)
+            placement::choose(demand, set, &loads, eligible)
         });
         let rungs = self.pool.sites().iter().flat_map(|site| site.rungs());
         // The last resort ranks as those that are not up do: it has an odd number.
         let rungs = (0..).zip(rungs).chain([(2 * self.pool.sites().len() as u32 + 1, self.pool.resort())]);
         let mut candidates = Vec::with_capacity(self.pool.servers().len());
         for (number, set) in rungs {
-            for weighed in placement::weigh(policy, set, key, &loads, eligible, permille, turn) {
+            for weighed in placement::weigh(demand, set, &loads, eligible) {
                 let Some(server) = self.pool.at(weighed.server) else { continue };
                 let outcome = if taken.as_ref() == Ok(&weighed.server) {
                     Outcome::Taken

@@ -11,7 +11,7 @@ use super::decision::{Plan, Seek, is_reborn, kept_because};
 use crate::clock::{Now, Stamp};
 use crate::entry::{ConfirmedEntry, Life, SeatEntry};
 use crate::ids::{Generation, Key, ServerName};
-use crate::placement::{self, KeyHash, Placement, PlacementSet, ServerSlot};
+use crate::placement::{self, Demand, KeyHash, Placement, PlacementSet, ServerSlot};
 use crate::seating::{
     ALTERNATES_MAX, Affinity, Alternates, AvoidRefusal, Refusal, RequestKey, Seat, Shown, StartRequest,
 };
@@ -376,28 +376,24 @@ impl<'a> At<'a> {
     /// Walks the ladder (R14) and takes a place.
     fn place(&self, without: Option<&'a ServerName>) -> Result<Reserved<'a>, Refusal> {
         let eligible = self.eligible(without);
-        let key = KeyHash::of(self.request.key.key());
-        let mut turn = None;
+        let mut demand = None;
         self.walk(without, |set| {
             // One turn a start, whatever it has to try: turns that jump would visit the same server over and over.
-            let turn = *turn.get_or_insert_with(|| self.pool.next_turn());
-            self.reserve(set, key, turn, eligible)
+            let demand = *demand.get_or_insert_with(|| self.demand(self.pool.next_turn()));
+            self.reserve(demand, set, eligible)
         })
     }
 
     /// Chooses within one rung and counts the choice at once, so that two threads cannot both take the last place.
     fn reserve(
         &self,
+        demand: Demand,
         set: &PlacementSet,
-        key: KeyHash,
-        turn: u64,
         eligible: impl Fn(ServerSlot) -> bool + Copy,
     ) -> Option<Reserved<'a>> {
-        let settings = self.pool.settings();
         let loads = PoolLoads::new(self.pool, self.now.time);
         for tries in 1.. {
-            let Placement { server, limit } =
-                placement::place(settings.placement, set, key, &loads, eligible, settings.load_bound_permille, turn)?;
+            let Placement { server, limit } = placement::place(demand, set, &loads, eligible)?;
             let server = self.pool.at(server)?;
             server.load.reserve();
             let limit = if tries < RESERVE_TRIES { limit } else { server.load.capacity() };

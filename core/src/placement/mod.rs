@@ -27,6 +27,19 @@ pub use weigh::{Weighed, weigh};
 
 use crate::settings::Policy;
 
+/// What a place is wanted for, and by which rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Demand {
+    /// How to choose.
+    pub policy: Policy,
+    /// How far above its fair share a server may be filled, in thousandths; [`Policy::Rendezvous`] alone uses it (see [`bound()`]).
+    pub load_bound_permille: u32,
+    /// The session's key.
+    pub key: KeyHash,
+    /// A number that the caller raises by one for each placement; [`Policy::RoundRobin`] alone uses it.
+    pub turn: u64,
+}
+
 /// A server that was chosen, and up to where it may be filled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Placement {
@@ -40,21 +53,18 @@ pub struct Placement {
 /// Chooses a server, or says that none of the eligible has room.
 ///
 /// Each policy passes over servers that are not eligible, have no weight, or are full (load at or above their capacity).
-/// [`Policy::Rendezvous`] alone uses `load_bound_permille` (see [`bound()`]); where every server that is not full stands at its
-/// bound, which takes servers that fill up below it, the one with the least load for its weight is taken: a bound never refuses.
-/// [`Policy::RoundRobin`] alone uses `turn`, a number that the caller raises by one for each placement.
+/// Where every server that is not full stands at its bound, which takes servers that fill up below it, the one with the least
+/// load for its weight is taken: a bound never refuses.
 ///
 /// `eligible` must answer the same within one call; it is asked about a server up to three times.
 #[must_use]
 pub fn place(
-    policy: Policy,
+    demand: Demand,
     set: &PlacementSet,
-    key: KeyHash,
     loads: &impl Loads,
     eligible: impl Fn(ServerSlot) -> bool,
-    load_bound_permille: u32,
-    turn: u64,
 ) -> Option<Placement> {
+    let Demand { policy, load_bound_permille, key, turn } = demand;
     let up_to_capacity = |server| Placement { server, limit: loads.capacity(server) };
     let has_room = |server| eligible(server) && loads.load(server) < loads.capacity(server);
     match policy {
@@ -71,15 +81,12 @@ pub fn place(
 /// [`place`] for callers that do not reserve.
 #[must_use]
 pub fn choose(
-    policy: Policy,
+    demand: Demand,
     set: &PlacementSet,
-    key: KeyHash,
     loads: &impl Loads,
     eligible: impl Fn(ServerSlot) -> bool,
-    load_bound_permille: u32,
-    turn: u64,
 ) -> Option<ServerSlot> {
-    place(policy, set, key, loads, eligible, load_bound_permille, turn).map(|placement| placement.server)
+    place(demand, set, loads, eligible).map(|placement| placement.server)
 }
 
 /// The server that the key prefers among those that are below their capacity and their bound.

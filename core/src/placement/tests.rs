@@ -54,8 +54,12 @@ impl Pool {
 
     /// The first choice where no load counts.
     fn first(&self, set: &PlacementSet, key: KeyHash) -> Option<u32> {
-        choose(Policy::Rendezvous, set, key, self, |_| true, UNBOUND, 0).map(|server| server.0)
+        choose(demand(Policy::Rendezvous, key, UNBOUND, 0), set, self, |_| true).map(|server| server.0)
     }
+}
+
+fn demand(policy: Policy, key: KeyHash, load_bound_permille: u32, turn: u64) -> Demand {
+    Demand { policy, load_bound_permille, key, turn }
 }
 
 fn key(number: u64) -> KeyHash {
@@ -81,7 +85,7 @@ fn vectors_stand() {
         let ranking = order(&set, key, usize::MAX, |_| true);
         let names: Vec<&str> = ranking.iter().map(|server| pool.names[server.0 as usize].as_str()).collect();
         assert_eq!(names.join(" "), expected, "{line}");
-        let chosen = choose(Policy::Rendezvous, &set, key, &pool, |_| true, 1250, 0);
+        let chosen = choose(demand(Policy::Rendezvous, key, 1250, 0), &set, &pool, |_| true);
         assert_eq!(chosen, ranking.first().copied(), "{line}");
         vectors += 1;
     }
@@ -115,7 +119,7 @@ fn a_dead_servers_keys_spread_over_the_others_by_weight() {
     let mut counts = [0_u32; 4];
     for number in 0..KEYS {
         if pool.first(&set, key(number)) == Some(0) {
-            let next = choose(Policy::Rendezvous, &set, key(number), &pool, |one| one.0 != 0, UNBOUND, 0);
+            let next = choose(demand(Policy::Rendezvous, key(number), UNBOUND, 0), &set, &pool, |one| one.0 != 0);
             assert_eq!(next, order(&set, key(number), 2, |_| true).get(1).copied());
             counts[next.unwrap().0 as usize] += 1;
         }
@@ -133,7 +137,7 @@ fn a_crowd_that_sees_the_same_loads_spreads() {
     let set = pool.set();
     let mut counts = [0_u32; 4];
     for number in 0..3_000 {
-        let chosen = choose(Policy::LeastSessions, &set, key(number), &pool, |_| true, 1250, 0).unwrap();
+        let chosen = choose(demand(Policy::LeastSessions, key(number), 1250, 0), &set, &pool, |_| true).unwrap();
         counts[chosen.0 as usize] += 1;
     }
     assert_eq!(counts[2], 0, "it has more");
@@ -149,7 +153,7 @@ fn first_available_fills_in_the_order_of_the_configuration() {
     servers[0].position = 3;
     let set = PlacementSet::new(servers);
     let mut filled = Vec::new();
-    while let Some(chosen) = choose(Policy::FirstAvailable, &set, key(1), &pool, |_| true, 1250, 0) {
+    while let Some(chosen) = choose(demand(Policy::FirstAvailable, key(1), 1250, 0), &set, &pool, |_| true) {
         pool.loads[chosen.0 as usize] += 1;
         filled.push(chosen.0);
     }
@@ -165,10 +169,10 @@ fn a_bound_never_refuses() {
     let totals = set.totals(&pool, |_| true);
     assert_eq!(totals, Totals { sessions: 150, weights: 1001 });
     assert_eq!(totals.limit(1, 1250), 1, "the small one is far above its bound");
-    let placement = place(Policy::Rendezvous, &set, key(1), &pool, |_| true, 1250, 0);
+    let placement = place(demand(Policy::Rendezvous, key(1), 1250, 0), &set, &pool, |_| true);
     assert_eq!(placement, Some(Placement { server: ServerSlot(1), limit: 60 }));
     pool.loads[1] = 60;
-    assert_eq!(place(Policy::Rendezvous, &set, key(1), &pool, |_| true, 1250, 0), None, "all full");
+    assert_eq!(place(demand(Policy::Rendezvous, key(1), 1250, 0), &set, &pool, |_| true), None, "all full");
 }
 
 #[test]
@@ -176,7 +180,7 @@ fn one_key_alone_cannot_fill_a_server_above_the_bound() {
     let mut pool = Pool::new(&[100; 4]);
     let set = pool.set();
     for _ in 0..400 {
-        let chosen = choose(Policy::Rendezvous, &set, key(7), &pool, |_| true, 1250, 0).unwrap();
+        let chosen = choose(demand(Policy::Rendezvous, key(7), 1250, 0), &set, &pool, |_| true).unwrap();
         pool.loads[chosen.0 as usize] += 1;
     }
     assert_eq!(pool.loads.iter().max(), Some(&125));
@@ -221,9 +225,9 @@ proptest! {
             (rank(one) * u128::from(other.weight)).cmp(&(rank(other) * u128::from(one.weight)))
         });
         let expected: Vec<ServerSlot> = expected.iter().map(|server| server.server).collect();
-        prop_assert_eq!(choose(Policy::Rendezvous, &set, key, &pool, eligible, UNBOUND, 0), expected.first().copied());
+        prop_assert_eq!(choose(demand(Policy::Rendezvous, key, UNBOUND, 0), &set, &pool, eligible), expected.first().copied());
         // All loads are equal (none), so the key decides there too.
-        prop_assert_eq!(choose(Policy::LeastSessions, &set, key, &pool, eligible, UNBOUND, 0), expected.first().copied());
+        prop_assert_eq!(choose(demand(Policy::LeastSessions, key, UNBOUND, 0), &set, &pool, eligible), expected.first().copied());
         prop_assert_eq!(&order(&set, key, limit, eligible)[..], &expected[..limit.min(expected.len())]);
     }
 
@@ -244,7 +248,7 @@ proptest! {
                 continue;
             }
             let number = u64::from(number) % 50;
-            let Some(placement) = place(Policy::Rendezvous, &set, key(number), &pool, eligible, permille, 0) else {
+            let Some(placement) = place(demand(Policy::Rendezvous, key(number), permille, 0), &set, &pool, eligible) else {
                 prop_assert!(weights.iter().enumerate().all(|(one, weight)| *weight == 0 || one == out as usize));
                 continue;
             };
@@ -276,7 +280,7 @@ proptest! {
         let usable = |server: &Seatable<'_>| server.weight > 0 && eligible(server.server) && !pool.full(server.server);
         let anybody = pool.seatables().iter().any(usable);
         for policy in POLICIES {
-            let placement = place(policy, &set, key(number), &pool, eligible, 1250, turn);
+            let placement = place(demand(policy, key(number), 1250, turn), &set, &pool, eligible);
             prop_assert_eq!(placement.is_some(), anybody, "{:?}", policy);
             if let Some(Placement { server, limit }) = placement {
                 prop_assert!(usable(&pool.seatables()[server.0 as usize]), "{policy:?}");
@@ -291,7 +295,7 @@ proptest! {
     ) {
         let mut pool = Pool::new(&servers.iter().map(|server| server.0).collect::<Vec<_>>());
         pool.loads = servers.iter().map(|server| server.1).collect();
-        let chosen = choose(Policy::LeastSessions, &pool.set(), key(number), &pool, |_| true, 1250, 0).unwrap();
+        let chosen = choose(demand(Policy::LeastSessions, key(number), 1250, 0), &pool.set(), &pool, |_| true).unwrap();
         let (weight, load) = servers[chosen.0 as usize];
         prop_assert!(servers.iter().all(|other| load * other.0 <= other.1 * weight), "{chosen:?} of {servers:?}");
     }
@@ -314,7 +318,7 @@ proptest! {
         for number in 0..KEYS {
             let key = key(u64::from(seed) << 32 | u64::from(number));
             let (old, new, newest) = (before.first(&less, key), after.first(&more, key), heavier.first(&most, key));
-            let without = choose(Policy::Rendezvous, &more, key, &after, |one| one.0 != added, UNBOUND, 0);
+            let without = choose(demand(Policy::Rendezvous, key, UNBOUND, 0), &more, &after, |one| one.0 != added);
             prop_assert_eq!(old, without.map(|one| one.0), "not eligible is the same as not there");
             prop_assert!(new == old || new == Some(added));
             prop_assert!(newest == new || newest == Some(added));

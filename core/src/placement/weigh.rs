@@ -2,8 +2,8 @@
 //!
 //! For explanations. Decides nothing: it asks the very functions that [`super::place`] decides by.
 
+use super::Demand;
 use super::bound::Loads;
-use super::draw::KeyHash;
 use super::rank::{self, Ranked};
 use super::set::{PlacementSet, ServerSlot};
 use crate::settings::Policy;
@@ -30,14 +30,12 @@ pub struct Weighed {
 /// Lays a set open, the server that would be tried first at the beginning. The arguments are those of [`super::place`].
 #[must_use]
 pub fn weigh(
-    policy: Policy,
+    demand: Demand,
     set: &PlacementSet,
-    key: KeyHash,
     loads: &impl Loads,
     eligible: impl Fn(ServerSlot) -> bool,
-    load_bound_permille: u32,
-    turn: u64,
 ) -> Vec<Weighed> {
+    let Demand { policy, load_bound_permille, key, .. } = demand;
     let preferred = || rank::by_preference(set, key, usize::MAX, |_| true).into_vec();
     let ranked: Vec<Ranked> = match policy {
         Policy::Rendezvous => preferred(),
@@ -47,7 +45,7 @@ pub fn weigh(
             let in_turn = set.slots().filter_map(|slot| by_slot.iter().find(|one| one.server == slot).copied());
             let mut in_turn: Vec<Ranked> = in_turn.collect();
             let first = (policy == Policy::RoundRobin)
-                .then(|| super::choose(policy, set, key, loads, &eligible, load_bound_permille, turn))
+                .then(|| super::choose(demand, set, loads, &eligible))
                 .flatten()
                 .and_then(|first| in_turn.iter().position(|one| one.server == first));
             in_turn.rotate_left(first.unwrap_or(0));
