@@ -9,9 +9,9 @@ use std::fmt;
 use thiserror::Error;
 
 use super::Director;
-use super::fence::{Outside, ServerFence};
+use super::fence::{FenceRefusal, ServerFence};
 use crate::clock::{Now, Stamp};
-use crate::entry::{Life, SeatEntry, StateEntry};
+use crate::entry::{Life, StateEntry};
 use crate::ids::{Key, PoolName, ServerName, SessionId};
 use crate::session::{AGENT_STATE_BYTES_MAX, Full, Mark};
 
@@ -75,12 +75,9 @@ pub struct AgentState {
 /// Why a state was neither read nor written.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum StateRefusal {
-    /// No such pool, server or session.
-    #[error("no such pool, server or session")]
-    Unknown,
-    /// It names a seat that is not the current one, which is shown (R4).
-    #[error("this names a seat that is not the current one")]
-    Stale(Box<SeatEntry>),
+    /// The server does not mean a current seat.
+    #[error(transparent)]
+    Fence(#[from] FenceRefusal),
     /// The server has not confirmed who is logged in, or the agent has confirmed another session since.
     #[error("only a server that confirmed the same agent may read")]
     NotConfirmed,
@@ -90,19 +87,6 @@ pub enum StateRefusal {
     /// More than 4 KiB.
     #[error("an agent state has at most {AGENT_STATE_BYTES_MAX} bytes")]
     TooLong,
-    /// There is no room for one more.
-    #[error("too many agent states")]
-    Full,
-}
-
-impl From<Outside> for StateRefusal {
-    fn from(outside: Outside) -> Self {
-        match outside {
-            Outside::Unknown => Self::Unknown,
-            Outside::Stale(seat) => Self::Stale(seat),
-            Outside::Full => Self::Full,
-        }
-    }
 }
 
 impl Director {
@@ -163,7 +147,7 @@ impl Director {
         match shard.merge_state(&state_key, &entry, &self.names, Mark::Dirty) {
             Ok(_) => Ok(StateTag { stamp, version }),
             Err(Full::StateBytes) => Err(StateRefusal::TooLong),
-            Err(_) => Err(StateRefusal::Full),
+            Err(_) => Err(FenceRefusal::Full.into()),
         }
     }
 
@@ -179,9 +163,9 @@ impl Director {
         server: &ServerName,
         now: Now,
     ) -> Result<Option<AgentState>, StateRefusal> {
-        let seat = self.find(pool, key, session, now).ok_or(StateRefusal::Unknown)?;
+        let seat = self.find(pool, key, session, now).ok_or(FenceRefusal::Unknown)?;
         if seat.life != Life::Live || seat.server != *server {
-            return Err(StateRefusal::Stale(Box::new(seat)));
+            return Err(FenceRefusal::Stale(Box::new(seat)).into());
         }
         let confirmed = self.confirmed(&seat).filter(|entry| entry.holds(&seat)).ok_or(StateRefusal::NotConfirmed)?;
         let newest = self.aliases.read().newest(pool, &confirmed.agent).map(crate::entry::ConfirmedEntry::place);
@@ -189,7 +173,7 @@ impl Director {
             return Err(StateRefusal::NotConfirmed);
         }
         let view = self.view.load();
-        let pool = view.pool(pool).ok_or(StateRefusal::Unknown)?;
+        let pool = view.pool(pool).ok_or(FenceRefusal::Unknown)?;
         let state_key = self.table.key(pool.ix(), &confirmed.agent, confirmed.by_session.then_some(confirmed.session));
         let shard = self.table.lock(&state_key);
         Ok(shard.state(&state_key).map(|state| AgentState {

@@ -5,10 +5,8 @@
 
 use std::time::Duration;
 
-use thiserror::Error;
-
 use super::Director;
-use super::fence::{Outside, ServerFence};
+use super::fence::{FenceRefusal, ServerFence};
 use crate::alias::SessionPlace;
 use crate::clock::{Now, Stamp};
 use crate::entry::{ConfirmedEntry, EndReason, Life, SeatEntry};
@@ -44,36 +42,12 @@ pub struct Confirmed {
     pub superseded: Vec<SeatEntry>,
 }
 
-/// Why a confirm was not taken.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum ConfirmRefusal {
-    /// No such pool, or it has no such server.
-    #[error("no such pool or server is configured")]
-    Unknown,
-    /// It names a seat that is not the current one, which is shown (R4).
-    #[error("this names a seat that is not the current one")]
-    Stale(Box<SeatEntry>),
-    /// There is no room for one more.
-    #[error("too many sessions")]
-    Full,
-}
-
-impl From<Outside> for ConfirmRefusal {
-    fn from(outside: Outside) -> Self {
-        match outside {
-            Outside::Unknown => Self::Unknown,
-            Outside::Stale(seat) => Self::Stale(seat),
-            Outside::Full => Self::Full,
-        }
-    }
-}
-
 impl Director {
     /// Takes a server's word about who is logged in at its session. `session` tells sessions of one key apart where the pool
     /// allows several, and is worth giving elsewhere too: a walk-in gets that id.
     ///
     /// # Errors
-    /// [`ConfirmRefusal`]; nothing changes then.
+    /// [`FenceRefusal`]; nothing changes then.
     pub fn confirm(
         &self,
         pool: &PoolName,
@@ -81,7 +55,7 @@ impl Director {
         session: Option<SessionId>,
         confirm: &Confirm,
         now: Now,
-    ) -> Result<Confirmed, ConfirmRefusal> {
+    ) -> Result<Confirmed, FenceRefusal> {
         let view = self.view.load();
         let named = self.named(&view, pool, key, session, &confirm.fence)?;
         let agent = confirm.agent.clone().unwrap_or_else(|| key.clone());
@@ -150,7 +124,7 @@ impl Director {
         session: Option<SessionId>,
         confirm: &Confirm,
         now: Now,
-    ) -> Result<(bool, Vec<ConfirmedEntry>), ConfirmRefusal> {
+    ) -> Result<(bool, Vec<ConfirmedEntry>), FenceRefusal> {
         let place = (seat.pool.clone(), seat.key.clone(), session);
         let mut aliases = self.aliases.write();
         let known = aliases.of(&place);
@@ -176,7 +150,7 @@ impl Director {
             stamp: Stamp::next(now.time, above),
             writer: self.me.clone(),
         };
-        aliases.take(entry, Mark::Dirty).map_err(|_| ConfirmRefusal::Full)?;
+        aliases.take(entry, Mark::Dirty).map_err(|_| FenceRefusal::Full)?;
         // Several sessions of one key are several of one agent too.
         let left = aliases.of_agent(&seat.pool, agent).filter(|old| session.is_none() && old.place() != place);
         Ok((!repeated, left.cloned().collect()))

@@ -1,5 +1,7 @@
 //! A server's proof that it means the current seat (R4): without it nothing changes, and the answer is the current seat.
 
+use thiserror::Error;
+
 use super::Director;
 use super::walk_in::{Word, outdated_word};
 use crate::clock::Now;
@@ -20,13 +22,17 @@ pub struct ServerFence {
     pub generation: Option<Generation>,
 }
 
-/// Why a server's word was not taken.
-pub(super) enum Outside {
-    /// Pool or server is not configured.
+/// Why a server's word about a session was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum FenceRefusal {
+    /// No such pool, or it has no such server.
+    #[error("no such pool or server is configured")]
     Unknown,
-    /// The current seat is another one.
+    /// It names a seat that is not the current one, which is shown (R4).
+    #[error("this names a seat that is not the current one")]
     Stale(Box<SeatEntry>),
-    /// A new session has no place in the table.
+    /// There is no room for one more.
+    #[error("too many sessions")]
     Full,
 }
 
@@ -48,9 +54,9 @@ impl Director {
         key: &Key,
         session: Option<SessionId>,
         fence: &ServerFence,
-    ) -> Result<Named<'v>, Outside> {
-        let pool = view.pool(pool).ok_or(Outside::Unknown)?;
-        let server = pool.server_named(&fence.server).ok_or(Outside::Unknown)?;
+    ) -> Result<Named<'v>, FenceRefusal> {
+        let pool = view.pool(pool).ok_or(FenceRefusal::Unknown)?;
+        let server = pool.server_named(&fence.server).ok_or(FenceRefusal::Unknown)?;
         let own = || crate::held::walk_in(whose(pool, fence), key);
         let session = pool.settings().allow_multiple.then(|| session.unwrap_or_else(own));
         Ok(Named { pool, server, session })
@@ -67,14 +73,14 @@ impl Director {
         named: &Named<'_>,
         fence: &ServerFence,
         now: Now,
-    ) -> Result<Sitting, Outside> {
+    ) -> Result<Sitting, FenceRefusal> {
         let word = Word { key, session: told, generation: fence.generation, whose: whose(named.pool, fence) };
         let known = self.sitting(shard, seat_key, named.pool, now);
         let Some(sitting) = known else {
-            return self.adopt(shard, seat_key, word, named.server, None, now).ok_or(Outside::Full);
+            return self.adopt(shard, seat_key, word, named.server, None, now).ok_or(FenceRefusal::Full);
         };
         if outdated_word(&sitting, named.server.ix, fence.incarnation, fence.generation) {
-            return self.adopt(shard, seat_key, word, named.server, Some(&sitting), now).ok_or(Outside::Full);
+            return self.adopt(shard, seat_key, word, named.server, Some(&sitting), now).ok_or(FenceRefusal::Full);
         }
         let meant = sitting.live_at() == Some(named.server.ix)
             && !sitting.incarnation.contradicts(fence.incarnation)
@@ -83,7 +89,7 @@ impl Director {
             return Ok(sitting);
         }
         let current = shard.find(seat_key).map(|record| record.entry_for(key.clone(), &self.names));
-        Err(current.map_or(Outside::Unknown, |entry| Outside::Stale(Box::new(entry))))
+        Err(current.map_or(FenceRefusal::Unknown, |entry| FenceRefusal::Stale(Box::new(entry))))
     }
 }
 

@@ -7,8 +7,8 @@ use maitred_core::session::AGENT_STATE_BYTES_MAX;
 use metrics::counter;
 use serde_json::json;
 
-use super::confirm::{fence, own_server, session_asked};
-use super::sessions::{described, place, session_id};
+use super::confirm::{fence, outside, own_server, session_asked};
+use super::sessions::{place, session_id};
 use super::{Call, JSON, json as answered};
 use crate::config::Role;
 use crate::http::problem::Problem;
@@ -93,12 +93,10 @@ fn read_or_refuse(call: &Call<'_>) -> Result<Reply, Problem> {
 
 fn problem(call: &Call<'_>, refusal: StateRefusal, conditional: bool) -> Problem {
     match refusal {
-        StateRefusal::Unknown => Problem::NotFound,
-        StateRefusal::Stale(current) => Problem::Stale { current: described(&current, &call.internal.edge.director) },
+        StateRefusal::Fence(refusal) => outside(call, refusal),
         StateRefusal::NotConfirmed => Problem::NotConfirmed,
         StateRefusal::Changed(tag) => Problem::Changed { etag: tag.map(quoted), conditional },
         StateRefusal::TooLong => Problem::OverLimit { attribute: "state", limit: AGENT_STATE_BYTES_MAX, unit: "bytes" },
-        StateRefusal::Full => Problem::NoRoom,
     }
 }
 

@@ -1,7 +1,7 @@
 //! `POST /v1/sessions/{pool}/{key}/confirm`: a server says who has logged in. And what all words of servers about a session have
 //! in common: the fence, and that a server speaks for itself only.
 
-use maitred_core::director::{Confirm, ConfirmRefusal, Confirmed, ServerFence};
+use maitred_core::director::{Confirm, Confirmed, FenceRefusal, ServerFence};
 use maitred_core::entry::SeatEntry;
 use maitred_core::ids::{Generation, Incarnation, ServerName, SessionId};
 use metrics::counter;
@@ -46,11 +46,9 @@ fn take(call: &Call<'_>) -> Result<Confirmed, Problem> {
     let agent = fields.optional_text("agent")?.map(|text| key::parse(&text, "agent")).transpose()?;
     fields.end()?;
     let director = &call.internal.edge.director;
-    director.confirm(&pool, &key, session, &Confirm { fence, agent }, call.ask.now).map_err(|refusal| match refusal {
-        ConfirmRefusal::Unknown => Problem::NotFound,
-        ConfirmRefusal::Stale(current) => Problem::Stale { current: described(&current, director) },
-        ConfirmRefusal::Full => Problem::NoRoom,
-    })
+    director
+        .confirm(&pool, &key, session, &Confirm { fence, agent }, call.ask.now)
+        .map_err(|refusal| outside(call, refusal))
 }
 
 /// A session that the agent has left.
@@ -81,6 +79,15 @@ pub(super) fn session_asked(call: &Call<'_>) -> Result<Option<SessionId>, Proble
     let session = query.take("session").map(|text| session_id(&text)).transpose()?;
     query.end()?;
     Ok(session)
+}
+
+/// The problem of a server that does not mean a current seat.
+pub(super) fn outside(call: &Call<'_>, refusal: FenceRefusal) -> Problem {
+    match refusal {
+        FenceRefusal::Unknown => Problem::NotFound,
+        FenceRefusal::Stale(current) => Problem::Stale { current: described(&current, &call.internal.edge.director) },
+        FenceRefusal::Full => Problem::NoRoom,
+    }
 }
 
 /// Which seat a server means: `{"server", "incarnation", "generation"?}`.

@@ -6,7 +6,7 @@ use super::house::House;
 use super::rig::*;
 use super::servers::*;
 use crate::director::{
-    Confirm, ConfirmRefusal, Confirmed, Expected, ResetReason, ServerFence, SessionState, StateRefusal, StateTag,
+    Confirm, Confirmed, Expected, FenceRefusal, ResetReason, ServerFence, SessionState, StateRefusal, StateTag,
 };
 use crate::entry::{EndReason, Entry, Life};
 use crate::ids::{Generation, Key};
@@ -18,7 +18,7 @@ fn fence(server: &Server, seat: &Seat) -> ServerFence {
     ServerFence { server: server.name.clone(), incarnation: server.tag(), generation: Some(seat.generation()) }
 }
 
-fn confirm(rig: &Rig, server: &Server, seat: &Seat, agent: &str) -> Result<Confirmed, ConfirmRefusal> {
+fn confirm(rig: &Rig, server: &Server, seat: &Seat, agent: &str) -> Result<Confirmed, FenceRefusal> {
     let confirm = Confirm { fence: fence(server, seat), agent: Some(name_key(agent)) };
     rig.director.confirm(&pool(), &seat.entry.key, Some(seat.session()), &confirm, rig.now)
 }
@@ -97,7 +97,7 @@ fn the_newest_confirm_wins_whoever_repeats_himself() {
     confirm(&rig, of(&mut servers, &one), &one, "1001").unwrap();
     confirm(&rig, of(&mut servers, &other), &other, "1001").unwrap();
     let late = confirm(&rig, of(&mut servers, &one), &one, "1001");
-    assert!(matches!(late, Err(ConfirmRefusal::Stale(seat)) if seat.life == Life::Ended(EndReason::Superseded)));
+    assert!(matches!(late, Err(FenceRefusal::Stale(seat)) if seat.life == Life::Ended(EndReason::Superseded)));
     let again = confirm(&rig, of(&mut servers, &other), &other, "1001").unwrap();
     assert!(!again.changed && again.superseded.is_empty());
     let back = rig.ask(RequestKey::Shown(other.entry.key.clone()), Some(shown(&other)), None, &[]).unwrap();
@@ -175,14 +175,14 @@ fn r4_what_does_not_name_the_current_seat_changes_nothing() {
     for fence in wrong {
         let said = Confirm { fence: fence.clone(), agent: None };
         let refused = rig.director.confirm(&pool(), &seat.entry.key, None, &said, rig.now);
-        assert_eq!(refused, Err(ConfirmRefusal::Stale(Box::new(seat.entry.clone()))));
+        assert_eq!(refused, Err(FenceRefusal::Stale(Box::new(seat.entry.clone()))));
         let refused =
             rig.director.put_agent_state(&pool(), &seat.entry.key, None, &fence, Expected::Anything, b"x", rig.now);
-        assert_eq!(refused, Err(StateRefusal::Stale(Box::new(seat.entry.clone()))));
+        assert_eq!(refused, Err(FenceRefusal::Stale(Box::new(seat.entry.clone())).into()));
     }
     assert!(rig.entries().is_empty());
     let nowhere = Confirm { fence: ServerFence { server: name("nobody"), ..right }, agent: None };
-    assert_eq!(rig.director.confirm(&pool(), &seat.entry.key, None, &nowhere, rig.now), Err(ConfirmRefusal::Unknown));
+    assert_eq!(rig.director.confirm(&pool(), &seat.entry.key, None, &nowhere, rig.now), Err(FenceRefusal::Unknown));
 }
 
 #[test]
@@ -232,12 +232,18 @@ fn r9_a_state_follows_its_agent_to_the_next_server() {
     assert_eq!(StateTag::parse(&second.to_string()), Some(second));
     // The server dies; the agent logs in elsewhere with another browser.
     rig.kill(at(&one));
-    assert_eq!(read(&rig, of(&mut servers, &other), &other), Err(StateRefusal::Unknown));
+    assert_eq!(read(&rig, of(&mut servers, &other), &other), Err(FenceRefusal::Unknown.into()));
     confirm(&rig, of(&mut servers, &other), &other, "1001").unwrap();
     assert_eq!(read(&rig, of(&mut servers, &other), &other), Ok(Some("longer draft".to_owned())));
     rig.revive(at(&one));
-    assert!(matches!(read(&rig, of(&mut servers, &one), &one), Err(StateRefusal::Stale(_))), "it has left");
-    assert!(matches!(put(&rig, of(&mut servers, &one), &one, "late"), Err(StateRefusal::Stale(_))));
+    assert!(
+        matches!(read(&rig, of(&mut servers, &one), &one), Err(StateRefusal::Fence(FenceRefusal::Stale(_)))),
+        "it has left"
+    );
+    assert!(matches!(
+        put(&rig, of(&mut servers, &one), &one, "late"),
+        Err(StateRefusal::Fence(FenceRefusal::Stale(_)))
+    ));
     put(&rig, of(&mut servers, &other), &other, "here").unwrap();
     assert_eq!(read(&rig, of(&mut servers, &other), &other), Ok(Some("here".to_owned())));
 }

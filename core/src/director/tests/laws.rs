@@ -125,12 +125,7 @@ proptest! {
                 }
                 Step::Restart => {
                     journal.extend(rig.entries());
-                    let mut next = Rig::unseen(rig.settings.clone());
-                    next.now = rig.now;
-                    next.director.restore(journal.clone(), next.now);
-                    // Session ids are random in life; here they must not repeat after the restart.
-                    next.skip_ids(&rig);
-                    rig = next;
+                    rig = rig.restarted(&journal);
                 }
             }
         }

@@ -193,6 +193,15 @@ impl Rig {
         self.director.start(&request, self.now)
     }
 
+    /// Another life of the director, with what its journal holds. Session ids are random in life; here they must not repeat.
+    pub(super) fn restarted(&self, journal: &[Entry]) -> Self {
+        let mut next = Self::unseen(self.settings.clone());
+        next.now = self.now;
+        next.director.restore(journal.to_vec(), next.now);
+        next.skip_ids(self);
+        next
+    }
+
     pub(super) fn entries(&self) -> Vec<Entry> {
         let mut entries = Vec::new();
         self.director.drain_dirty(&mut |entry| entries.push(entry));

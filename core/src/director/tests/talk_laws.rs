@@ -187,11 +187,7 @@ proptest! {
                 }
                 Step::Restart => {
                     journal.extend(rig.entries());
-                    let mut next = Rig::unseen(rig.settings.clone());
-                    next.now = rig.now;
-                    next.director.restore(journal.clone(), next.now);
-                    next.skip_ids(&rig);
-                    rig = next;
+                    rig = rig.restarted(&journal);
                 }
                 Step::Pass(millis) => rig.pass(Duration::from_millis(u64::from(millis))),
             }
