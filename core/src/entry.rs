@@ -34,6 +34,24 @@ pub enum Entry {
     Outage(OutageEntry),
 }
 
+impl Entry {
+    /// The pool and the key of the session that it is about; `None` where it is about none.
+    #[must_use]
+    pub fn of_session(&self) -> Option<(&PoolName, &Key)> {
+        match self {
+            Self::Seat(seat) => Some((&seat.pool, &seat.key)),
+            Self::State(state) => Some((&state.pool, &state.key)),
+            Self::Confirmed(confirmed) => Some((&confirmed.pool, &confirmed.key)),
+            Self::ServerOrder(_)
+            | Self::RoleOrder(_)
+            | Self::LastVerdict(_)
+            | Self::LastRole(_)
+            | Self::Clock(_)
+            | Self::Outage(_) => None,
+        }
+    }
+}
+
 /// A seat: which server a key sits at, since when, and whether it still does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeatEntry {

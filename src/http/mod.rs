@@ -9,6 +9,8 @@
 //! The leaves here are pure: they take text and give text or a [`problem::Problem`]. Only the listeners know sockets. Nothing in
 //! this module decides where a session goes.
 
+#[cfg(test)]
+mod answer;
 pub mod ask;
 mod body;
 pub mod callback;

@@ -151,7 +151,7 @@ pub fn location(origin: &str, home: &str, target: RequestTarget<'_>) -> Option<H
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::http) mod tests {
     use super::*;
 
     const ORIGIN: &str = "https://ua3-east.example.com";
@@ -181,35 +181,40 @@ mod tests {
         }
     }
 
+    /// What tries to leave the origin that it is put behind, or the path that it is.
+    pub(in crate::http) const LEAVING: &[&str] = &[
+        "/",
+        "//evil.example",
+        "///evil",
+        "/%5Cevil",
+        "/%5C%5Cevil",
+        "/%2F%2Fevil",
+        "/.//evil",
+        "/..//evil",
+        "/;//evil",
+        "/@evil",
+        "//user@evil",
+        "/http://evil",
+        "/x?path=https://evil",
+        "/?path=//evil",
+        "/?path=javascript:alert(1)",
+        "/x?u=//evil",
+        "/%c0%af",
+        "/%EF%BC%8Fevil",
+        "/api../",
+        "/a;jsessionid=1/..;/admin",
+        "/jk-status;x",
+        "/{|}^",
+        "/x?a=\\evil",
+        "/:443@evil",
+        "/:1/x",
+        "/x?path=//evil",
+        "/?path=data:x",
+    ];
+
     #[test]
     fn what_tries_to_leave_the_origin_stays_a_path_of_the_server_or_is_refused() {
-        for path in [
-            "/",
-            "//evil.example",
-            "///evil",
-            "/%5Cevil",
-            "/%5C%5Cevil",
-            "/%2F%2Fevil",
-            "/.//evil",
-            "/..//evil",
-            "/;//evil",
-            "/@evil",
-            "//user@evil",
-            "/http://evil",
-            "/x?path=https://evil",
-            "/?path=//evil",
-            "/?path=javascript:alert(1)",
-            "/x?u=//evil",
-            "/%c0%af",
-            "/%EF%BC%8Fevil",
-            "/api../",
-            "/a;jsessionid=1/..;/admin",
-            "/jk-status;x",
-            "/{|}^",
-            "/x?a=\\evil",
-            "/:443@evil",
-            "/:1/x",
-        ] {
+        for &path in LEAVING {
             let case = case(path, &["agents.example.com"]);
             let target = case.check().unwrap_or_else(|problem| panic!("{path}: {problem:?}"));
             let built = location(ORIGIN, "/", target).unwrap();

@@ -1,9 +1,10 @@
 //! What documents promise: configurations that are accepted, commands that exist, links that lead somewhere.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::support::director::maitred;
+use crate::support::tree::{files_below, root, shown};
 
 /// A configuration's shape when it means to be whole; shorter blocks are excerpts.
 const WHOLE: [&str; 2] = ["[listen.public]", "[[pool]]"];
@@ -148,26 +149,4 @@ fn documents() -> Vec<PathBuf> {
     documents.extend(top.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
     documents.sort();
     documents
-}
-
-fn files_below(folder: &Path, extension: &str) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files.extend(files_below(&path, extension));
-        } else if path.extension().is_some_and(|found| found == extension) {
-            files.push(path);
-        }
-    }
-    files.sort();
-    files
-}
-
-fn shown(file: &Path) -> String {
-    file.strip_prefix(root()).unwrap_or(file).display().to_string()
-}
-
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::support::tree::{files_below, root, shown};
+
 /// The layers of `docs/architecture.md` from the ground up: a module imports from its own layer and from those below.
 const LAYERS: [(&str, &[&str]); 5] = [
     ("ground", &["certificates", "clock", "config", "credentials", "tls"]),
@@ -44,7 +46,7 @@ fn imports_point_downwards_only() {
         .collect();
     let source = root().join("src");
     let mut wrong = Vec::new();
-    for file in rust_files(&source) {
+    for file in files_below(&source, "rs") {
         let module = top_module(&source, &file);
         if module == "lib" {
             continue;
@@ -79,7 +81,7 @@ fn the_check_of_imports_sees_every_way_to_write_one() {
 #[test]
 fn the_core_knows_no_clock_socket_thread_or_randomness() {
     let mut wrong = Vec::new();
-    let files = rust_files(&root().join("core/src"));
+    let files = files_below(&root().join("core/src"), "rs");
     let for_tests: Vec<PathBuf> = files.iter().flat_map(|file| test_modules(file)).collect();
     let for_test = |file: &Path| for_tests.iter().any(|test| file == test || file.starts_with(test.with_extension("")));
     for file in files.iter().filter(|file| !for_test(file)) {
@@ -110,7 +112,7 @@ fn files_are_named_after_their_idea() {
     let folders = ["src", "core", "tests", "sim"].map(|folder| root().join(folder));
     let wrong: Vec<String> = folders
         .iter()
-        .flat_map(|folder| rust_files(folder))
+        .flat_map(|folder| files_below(folder, "rs"))
         .filter(|file| file.iter().any(|part| NAMELESS.contains(&part.to_string_lossy().trim_end_matches(".rs"))))
         .map(|file| shown(&file))
         .collect();
@@ -122,7 +124,7 @@ fn every_module_says_first_what_it_owns() {
     let folders = ["src", "core/src", "tests/it"].map(|folder| root().join(folder));
     let silent: Vec<String> = folders
         .iter()
-        .flat_map(|folder| rust_files(folder))
+        .flat_map(|folder| files_below(folder, "rs"))
         .filter(|file| !fs::read_to_string(file).unwrap().trim_start().starts_with("//!"))
         .map(|file| shown(&file))
         .collect();
@@ -185,27 +187,4 @@ fn heads(path: &str) -> Vec<String> {
 fn top_module(source: &Path, file: &Path) -> String {
     let first = file.strip_prefix(source).unwrap().iter().next().unwrap().to_string_lossy().into_owned();
     first.trim_end_matches(".rs").to_owned()
-}
-
-fn rust_files(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    let mut files = Vec::new();
-    for entry in entries {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files.extend(rust_files(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
-        }
-    }
-    files.sort();
-    files
-}
-
-fn shown(file: &Path) -> String {
-    file.strip_prefix(root()).unwrap_or(file).display().to_string()
-}
-
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }

@@ -159,18 +159,6 @@ impl Walk {
 }
 
 fn part_of(entry: &Entry, store: &dyn Store, now: Time) -> Part {
-    let pool = match entry {
-        Entry::Seat(seat) => &seat.pool,
-        Entry::State(state) => &state.pool,
-        Entry::Confirmed(confirmed) => &confirmed.pool,
-        Entry::ServerOrder(_)
-        | Entry::RoleOrder(_)
-        | Entry::LastVerdict(_)
-        | Entry::LastRole(_)
-        | Entry::Clock(_)
-        | Entry::Outage(_) => {
-            return Part::None;
-        }
-    };
-    store.ttl(pool).map_or(Part::None, |ttl| part(entry, ttl, now))
+    let ttl = entry.of_session().and_then(|(pool, _)| store.ttl(pool));
+    ttl.map_or(Part::None, |ttl| part(entry, ttl, now))
 }

@@ -60,19 +60,7 @@ pub(super) fn part(entry: &Entry, ttl: Duration, now: Time) -> Part {
 
 /// The bucket of an entry's key.
 pub(super) fn bucket(entry: &Entry) -> usize {
-    let (pool, key) = match entry {
-        Entry::Seat(seat) => (&seat.pool, &seat.key),
-        Entry::State(state) => (&state.pool, &state.key),
-        Entry::Confirmed(confirmed) => (&confirmed.pool, &confirmed.key),
-        Entry::ServerOrder(_)
-        | Entry::RoleOrder(_)
-        | Entry::LastVerdict(_)
-        | Entry::LastRole(_)
-        | Entry::Clock(_)
-        | Entry::Outage(_) => {
-            return 0;
-        }
-    };
+    let Some((pool, key)) = entry.of_session() else { return 0 };
     let hash = xxh3_64(key.as_str().as_bytes()) ^ xxh3_64(pool.as_str().as_bytes()).rotate_left(17);
     usize::try_from(hash >> 32).unwrap_or(0) % BUCKETS
 }

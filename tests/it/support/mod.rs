@@ -22,4 +22,5 @@ pub(crate) mod sites;
 pub(crate) mod stub;
 pub(crate) mod talking;
 pub(crate) mod tomcat;
+pub(crate) mod tree;
 pub(crate) mod wait;

@@ -17,13 +17,13 @@ use maitred_core::session::TableOptions;
 use parking_lot::Mutex;
 use rustls::pki_types::ServerName as TlsName;
 use rustls::{ClientConnection, StreamOwned};
-use serde_json::Value;
 
 use crate::certificates::{DevCertificates, DevNames, Usage};
 use crate::clock::Clock;
 use crate::config::{Change, Config, load};
 use crate::credentials::secret_file::write_secret;
 use crate::credentials::{Keyring, Seals};
+use crate::http::answer::Answer;
 use crate::http::edge::Edge;
 use crate::http::internal::{Access, Internal, InternalParts, Process, serve};
 use crate::http::listener::ListenerOptions;
@@ -287,45 +287,4 @@ datacenter = "west"
 url = "https://ua9-west.example.com"
 "#
     )
-}
-
-/// An answer, taken apart.
-#[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    headers: Vec<(String, String)>,
-    pub(super) body: String,
-}
-
-impl Answer {
-    fn parse(bytes: &[u8]) -> Self {
-        let text = String::from_utf8_lossy(bytes);
-        let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text:?}"));
-        let mut lines = head.split("\r\n");
-        let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).unwrap();
-        let pair =
-            |line: &str| line.split_once(": ").map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()));
-        Self { status, headers: lines.filter_map(pair).collect(), body: body.to_owned() }
-    }
-
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
-    }
-
-    pub(super) fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
-    }
-
-    /// Status and code of a problem.
-    pub(super) fn problem(&self) -> (u16, u64) {
-        let body = self.json();
-        assert_eq!(body["status"], self.status, "{self:?}");
-        (self.status, body["code"].as_u64().unwrap())
-    }
-
-    /// The JSON of a success.
-    pub(super) fn ok(&self) -> Value {
-        assert_eq!(self.status, 200, "{self:?}");
-        self.json()
-    }
 }

@@ -4,7 +4,8 @@ use maitred_core::held::HELD_MAX;
 use maitred_core::ids::{ServerName, SessionId};
 use serde_json::{Value, json};
 
-use super::fixture::{Answer, As, Fixture, OPERATOR};
+use super::fixture::{As, Fixture, OPERATOR};
+use crate::http::answer::Answer;
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 const UA1: As = As::Token("token-of-ua1");

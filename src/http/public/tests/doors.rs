@@ -3,7 +3,8 @@
 use std::io::{ErrorKind, Write as _};
 use std::time::Duration;
 
-use super::fixture::{Answer, Fixture, HOST, config, read_all, read_one};
+use super::fixture::{Fixture, HOST, config, read_all, read_one};
+use crate::http::answer::Answer;
 
 #[test]
 fn health_is_answered_to_anybody_in_any_way() {

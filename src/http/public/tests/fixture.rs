@@ -21,6 +21,7 @@ use crate::config::{
     PublicListener, Route, Tls,
 };
 use crate::credentials::{Keyring, Seals, Tickets};
+use crate::http::answer::Answer;
 use crate::http::edge::Edge;
 use crate::http::public::{ListenerOptions, serve};
 
@@ -221,62 +222,4 @@ pub(super) fn read_one(connection: &mut TcpStream) -> Answer {
     let mut body = vec![0; head.header("content-length").unwrap_or("0").parse().unwrap()];
     connection.read_exact(&mut body).unwrap();
     Answer { body: String::from_utf8(body).unwrap(), ..head }
-}
-
-/// An answer, taken apart.
-#[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) body: String,
-}
-
-impl Answer {
-    pub(super) fn parse(bytes: &[u8]) -> Self {
-        let text = String::from_utf8_lossy(bytes);
-        let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text:?}"));
-        let mut lines = head.split("\r\n");
-        let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).unwrap();
-        let pair =
-            |line: &str| line.split_once(": ").map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()));
-        Self { status, headers: lines.filter_map(pair).collect(), body: body.to_owned() }
-    }
-
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
-    }
-
-    pub(super) fn location(&self) -> &str {
-        self.header("location").unwrap_or_else(|| panic!("no Location: {self:?}"))
-    }
-
-    /// The server that a redirect leads to.
-    pub(super) fn server(&self) -> &str {
-        let host = self.location().strip_prefix("https://").unwrap();
-        host.split(['.', '/']).next().unwrap()
-    }
-
-    /// `name=value` of the affinity cookie.
-    pub(super) fn cookie(&self) -> &str {
-        self.header("set-cookie")
-            .and_then(|line| line.split(';').next())
-            .unwrap_or_else(|| panic!("no cookie: {self:?}"))
-    }
-
-    /// `name=value` of one of several cookies.
-    pub(super) fn cookie_named(&self, name: &str) -> String {
-        let lines = self.headers.iter().filter(|(header, _)| header == "set-cookie").map(|(_, line)| line.as_str());
-        let pair = lines.filter_map(|line| line.split(';').next()).find(|pair| pair.starts_with(&format!("{name}=")));
-        pair.unwrap_or_else(|| panic!("no {name}: {self:?}")).to_owned()
-    }
-
-    pub(super) fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
-    }
-
-    /// The stable code of a problem.
-    pub(super) fn code(&self) -> u64 {
-        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
-        self.json()["code"].as_u64().unwrap()
-    }
 }

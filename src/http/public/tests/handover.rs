@@ -8,10 +8,11 @@ use maitred_core::clock::Time;
 use maitred_core::ids::{PoolName, ServerName};
 use serde_json::Value;
 
-use super::fixture::{Answer, Fixture, HOST, config, parse};
+use super::fixture::{Fixture, HOST, config, parse};
 use crate::config::{Config, Handover, Host};
 use crate::credentials::TicketFault;
 use crate::credentials::ticket::Claims;
+use crate::http::answer::Answer;
 use crate::http::query::{self, Parameter};
 
 const TICKET: &str = "maitred_ticket";

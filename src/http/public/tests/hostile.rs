@@ -12,9 +12,10 @@ use maitred_core::clock::Time;
 use maitred_core::entry::{Life, SeatEntry};
 use maitred_core::ids::{Key, SessionId};
 
-use super::fixture::{Answer, Fixture, HOST, config, parse};
+use super::fixture::{Fixture, HOST, config, parse};
 use crate::config::Handover;
 use crate::credentials::{Keyring, Seals};
+use crate::http::answer::Answer;
 
 const PAGE: (&str, &str) = ("Referer", "https://crm.example/");
 const SESSIONS: &str = "/maitred/v1/sessions";

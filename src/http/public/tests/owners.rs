@@ -4,8 +4,9 @@ use maitred_core::entry::Life;
 use maitred_core::event::Effect;
 use maitred_core::ids::Key;
 
-use super::fixture::{Answer, Fixture, HOST, config, parse};
+use super::fixture::{Fixture, HOST, config, parse};
 use crate::config::{Handover, Landing};
+use crate::http::answer::Answer;
 
 const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
 const HTML: (&str, &str) = ("Accept", "text/html,*/*;q=0.8");

@@ -1,6 +1,7 @@
 //! JSONP.
 
-use super::fixture::{Answer, Fixture};
+use super::fixture::Fixture;
+use crate::http::answer::Answer;
 use serde_json::Value;
 
 const PAGE: (&str, &str) = ("Referer", "https://crm.example/desk");

@@ -1,6 +1,7 @@
 //! Sessions as JSON.
 
-use super::fixture::{Answer, Fixture, HOST};
+use super::fixture::{Fixture, HOST};
+use crate::http::answer::Answer;
 use serde_json::Value;
 
 const PATH: &str = "/maitred/v1/sessions";

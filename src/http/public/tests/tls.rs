@@ -15,9 +15,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::fixture::{Answer, Fixture, HOST, config};
+use super::fixture::{Fixture, HOST, config};
 use crate::certificates::{DevAuthority, Usage};
 use crate::config::Config;
+use crate::http::answer::Answer;
 use crate::tls::{ReloadableServer, provider};
 
 pub(super) struct Secure {
