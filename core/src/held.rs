@@ -180,6 +180,23 @@ impl List {
         gone.is_some_and(|gone| self.evidence.saturating_sub(gone.since) >= UNLISTED_AFTER)
     }
 
+    /// How long ago the server last showed it or repeated its number.
+    #[must_use]
+    pub fn age(&self, now: Mono) -> Option<Duration> {
+        self.heard.map(|heard| now.since(heard))
+    }
+
+    /// What this incarnation listed and the list lacks now, and whether it has for long enough (R8).
+    pub fn gone(&self) -> impl Iterator<Item = (&Place, bool)> {
+        self.gone.iter().map(|gone| (&gone.place, self.evidence.saturating_sub(gone.since) >= UNLISTED_AFTER))
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn seq(&self) -> Option<u64> {
+        self.seq
+    }
+
     /// Keys that it listed once and lacks now.
     #[must_use]
     pub fn lacking(&self) -> usize {

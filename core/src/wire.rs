@@ -10,12 +10,14 @@ use crate::clock::Time;
 use crate::entry::Entry;
 use crate::events::{Mark, Notice};
 use crate::health::Vote;
-use crate::ids::{DatacenterName, DirectorName, Key, PoolName, ServerName, SessionId};
+use crate::ids::{DatacenterName, DirectorName, Generation, IncarnationTag, Key, PoolName, ServerName, SessionId};
 
 /// The newest protocol that this build speaks.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 /// From this version on events are shared.
 pub const VERSION_OF_EVENTS: u16 = 2;
+/// From this version on servers' lists are shared.
+pub const VERSION_OF_LISTS: u16 = 3;
 /// The oldest one. N and N-1 interoperate.
 pub const VERSION_MIN: u16 = 1;
 /// Largest encoded data message, in bytes (R17).
@@ -24,6 +26,8 @@ pub const DATA_BYTES_MAX: usize = 64 * 1024;
 pub const ENTRIES_MAX: usize = 1024;
 /// Most words (votes, roles, orders) of one message.
 pub const WORDS_MAX: usize = 256;
+/// Most items of servers' lists in one message.
+pub const LIST_ITEMS_MAX: usize = 256;
 /// Entries of an answer about one key at most: two seats, a state, a confirm.
 pub const TOLD_ENTRIES_MAX: usize = 4;
 /// Most directors that one message tells positions of.
@@ -34,7 +38,7 @@ pub const BUCKETS: usize = 4096;
 /// Which queue of a link a message goes through; the first never waits for the second (R17).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lane {
-    /// Greetings, pings, acknowledgements, orders, votes, roles.
+    /// Greetings, pings, acknowledgements, orders, votes, roles, what servers list.
     Words,
     /// Sessions: counted against the window.
     Data,
@@ -129,6 +133,57 @@ pub struct RoleWord {
     pub failovers: u32,
     /// Since how many milliseconds its own datacenter serves without a break; `None` when it does not.
     pub serving_ms: Option<u64>,
+}
+
+/// Which life of a server beats to a director, and what its list says otherwise than that director's table (R8).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListWord {
+    /// Whose list.
+    pub server: ServerName,
+    /// To whom the server beats.
+    pub director: DirectorName,
+    /// That director's run.
+    pub run: u64,
+    /// The beat that it rests on: rises with each beat of a run.
+    pub beat: u64,
+    /// How long ago that beat came, in milliseconds, all hops included.
+    pub age_ms: u64,
+    /// The server's life.
+    pub incarnation: IncarnationTag,
+    /// The list's number.
+    pub held_seq: Option<u64>,
+    /// Where it differs.
+    pub says: Vec<ListItem>,
+    /// Another word of the same beat follows; with the last one, what is not among them differs no more.
+    pub more: bool,
+}
+
+/// One key that a list and a table see differently.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListItem {
+    /// The key.
+    pub key: Key,
+    /// The session, where a key may have several.
+    pub session: Option<SessionId>,
+    /// What the list says.
+    pub says: ListSays,
+}
+
+/// What a list says of a key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ListSays {
+    /// The server holds it, and the table has it elsewhere.
+    Holds {
+        /// By the ticket that brought it there, if one did.
+        generation: Option<Generation>,
+        /// Since when it is listed, by the director's clock.
+        since: Time,
+    },
+    /// The server held it and does not any more, and the table has it there.
+    Lacks {
+        /// For long enough to count (R8).
+        unlisted: bool,
+    },
 }
 
 /// Everything that is said on a link.
@@ -227,6 +282,8 @@ pub enum Message {
         /// In order of their numbers.
         notices: Vec<Notice>,
     },
+    /// What servers list otherwise than the table says, own words and heard ones.
+    Lists(Vec<ListWord>),
 }
 
 impl Message {
@@ -244,7 +301,8 @@ impl Message {
             | Self::Ask { .. }
             | Self::Told { .. }
             | Self::EventsKnown(_)
-            | Self::Events { .. } => Lane::Words,
+            | Self::Events { .. }
+            | Self::Lists(_) => Lane::Words,
             Self::Digests { .. } | Self::Want { .. } | Self::Bulk { .. } | Self::Synced(_) | Self::Changes { .. } => {
                 Lane::Data
             }
@@ -269,6 +327,10 @@ impl Message {
             Self::Changes { changes, .. } => changes.iter().map(|change| weight(&change.entry) + 96).sum(),
             Self::Ask { .. } => 256,
             Self::EventsKnown(known) => known.len() * 96,
+            Self::Lists(words) => {
+                let items = words.iter().flat_map(|word| &word.says);
+                words.len() * 192 + items.map(|item| 48 + item.key.as_str().len()).sum::<usize>()
+            }
             Self::Events { notices, .. } => 96 + notices.iter().map(|notice| 192 + notice.reason.len()).sum::<usize>(),
         }
     }

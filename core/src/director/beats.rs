@@ -12,13 +12,15 @@ use thiserror::Error;
 use super::Director;
 use super::lists::{Desk, Papers};
 use super::resets::{At, MISMATCH_STANDS, Mismatch, OrderId, Over, ResetOrder, judge};
+use super::told::Own;
 use super::walk_in::{Word, outdated_word};
 use crate::clock::Now;
-use crate::entry::OutageEntry;
+use crate::entry::{Life, OutageEntry};
 use crate::health::{Report, ServerHealth};
 use crate::held::{HeldSession, Item, List, Place, TooLong, Whose};
 use crate::ids::{Incarnation, ServerName};
 use crate::view::{PoolView, ServerView};
+use crate::wire::{ListItem, ListSays};
 
 /// Most ids in one `done`.
 pub const DONE_MAX: usize = 4096;
@@ -108,7 +110,12 @@ impl Director {
         let desk = self.lists.desk(target.ix);
         let mut papers = desk.papers.lock();
         let list = self.take_list(&desk, beat, at, pool, target, now)?;
-        let over = if list.is_valid() { self.go_through(&list, at, pool, target, now) } else { BTreeMap::new() };
+        let Compared { over, differs } =
+            if list.is_valid() { self.go_through(&list, at, pool, target, now) } else { Compared::default() };
+        if list.is_valid() {
+            let own = Own { incarnation: at.incarnation, held_seq: list.seq(), at: now.mono, items: differs };
+            self.lists.told.own(server, own);
+        }
         papers.outages.meet(at, &outages, &list, |item, began| {
             let place = (at.pool.clone(), item.held.key.clone(), item.place.session);
             let aliases = self.aliases.read();
@@ -181,17 +188,11 @@ impl Director {
         Ok(list)
     }
 
-    /// Compares a valid list with the table: walk-ins are adopted, sightings noted; the listed sessions that are over.
-    fn go_through(
-        &self,
-        list: &List,
-        at: At<'_>,
-        pool: &PoolView,
-        server: &ServerView,
-        now: Now,
-    ) -> BTreeMap<Place, (Item, Over)> {
+    /// Compares a valid list with the table: walk-ins are adopted, sightings noted.
+    fn go_through(&self, list: &List, at: At<'_>, pool: &PoolView, server: &ServerView, now: Now) -> Compared {
         let step = pool.settings().session_ttl / SEEN_STEPS;
         let mut over = BTreeMap::new();
+        let mut differs: Vec<ListItem> = list.gone().map(|(place, unlisted)| lacks(place, unlisted)).collect();
         for item in list.items() {
             let key = self.table.key(pool.ix(), &item.held.key, item.place.session);
             let mut shard = self.table.lock(&key);
@@ -207,6 +208,10 @@ impl Director {
                     self.adopt(&mut shard, &key, word, server, None, now);
                 }
                 Some(known) if known.live_at() == Some(server.ix) => {
+                    if known.incarnation.contradicts(at.incarnation) {
+                        // A new life that holds what the former one held: the others would take it for lost.
+                        differs.push(holds(item));
+                    }
                     if outdated_word(&known, server.ix, at.incarnation, item.held.generation) {
                         self.adopt(&mut shard, &key, word, server, Some(&known), now);
                     } else {
@@ -217,14 +222,35 @@ impl Director {
                 }
                 Some(known) => {
                     drop(shard);
-                    if let Some(it) = judge(item, server.ix, &known, pool, &self.lists) {
+                    if known.life == Life::Live {
+                        differs.push(holds(item));
+                    }
+                    if let Some(it) = judge(item, server.ix, &known, pool, &self.lists, now.mono) {
                         over.insert(item.place.clone(), (item.clone(), it));
                     }
                 }
             }
         }
-        over
+        Compared { over, differs }
     }
+}
+
+/// What a valid list and the table say of each other.
+#[derive(Debug, Default)]
+struct Compared {
+    /// Listed sessions that the table says are over.
+    over: BTreeMap<Place, (Item, Over)>,
+    /// What the other directors are told, whatever may come of it (R8).
+    differs: Vec<ListItem>,
+}
+
+fn holds(item: &Item) -> ListItem {
+    let says = ListSays::Holds { generation: item.held.generation, since: item.since };
+    ListItem { key: item.place.key.clone(), session: item.place.session, says }
+}
+
+fn lacks(place: &Place, unlisted: bool) -> ListItem {
+    ListItem { key: place.key.clone(), session: place.session, says: ListSays::Lacks { unlisted } }
 }
 
 fn whose<'a>(at: At<'a>, pool: &PoolView) -> Whose<'a> {

@@ -303,6 +303,7 @@ impl Director {
         }
         moved.into_iter().for_each(|event| control.publish(event));
         control.hearsay.configure(&settings);
+        self.lists.told.configure(&settings);
         self.peers.lock().configure(settings.peers.clone(), super::peers::config_digest(&settings));
         let changes = control.watch.configure(&settings, now);
         control.absorb(changes, now);

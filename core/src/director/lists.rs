@@ -5,14 +5,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use super::outages::Outages;
 use super::resets::{Mismatch, OrderId};
+use super::told::Told;
 use crate::held::{List, Place};
+use crate::ids::IncarnationTag;
 use crate::session::ServerIx;
 
 #[derive(Debug, Default)]
@@ -21,6 +23,8 @@ pub(super) struct Lists {
     growing: Mutex<()>,
     /// Keys that lists lack over all servers: while there is none, no start has to look.
     lacking: AtomicUsize,
+    /// What servers list that beat to other directors.
+    pub(super) told: Told,
 }
 
 /// One server's list, and what follows from it.
@@ -28,6 +32,8 @@ pub(super) struct Lists {
 pub(super) struct Desk {
     shown: ArcSwap<List>,
     pub(super) papers: Mutex<Papers>,
+    /// The life that other directors spoke of last, as stored.
+    told_life: AtomicU64,
 }
 
 /// What only beats need; bounded by the list and by the orders that are open.
@@ -64,14 +70,28 @@ impl Lists {
         self.desks.load().get(server.index()).map(|desk| desk.shown.load_full())
     }
 
-    /// Whether any list lacks anything: without, no seat is unlisted.
-    pub(super) fn lack_any(&self) -> bool {
-        self.lacking.load(Relaxed) > 0
+    /// Whether any list lacks anything, or another director may say so: without, no seat is unlisted.
+    pub(super) fn may_lack(&self) -> bool {
+        self.lacking.load(Relaxed) > 0 || self.told.may_lack()
     }
 
-    /// Whether any server has a desk: without, no server lists anything.
+    /// Which life of a server other directors spoke of last: a hint to look closer, and nothing to decide by.
+    pub(super) fn told_life(&self, server: ServerIx) -> IncarnationTag {
+        if self.told.is_empty() {
+            return IncarnationTag::UNKNOWN;
+        }
+        let bits = self.desks.load().get(server.index()).map_or(0, |desk| desk.told_life.load(Relaxed));
+        IncarnationTag::from_bits(bits)
+    }
+
+    /// Notes the life that other directors spoke of.
+    pub(super) fn note_life(&self, server: ServerIx, life: IncarnationTag) {
+        self.desk(server).told_life.store(life.to_bits(), Relaxed);
+    }
+
+    /// Whether any server has a desk, here or at another director: without, no server lists anything.
     pub(super) fn is_empty(&self) -> bool {
-        self.desks.load().is_empty()
+        self.desks.load().is_empty() && self.told.is_empty()
     }
 
     /// Shows a desk's next list. The caller holds the desk's papers.

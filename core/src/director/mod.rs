@@ -40,6 +40,7 @@ mod reports;
 mod resets;
 mod sessions;
 mod start;
+mod told;
 mod walk_in;
 
 use std::collections::BTreeMap;

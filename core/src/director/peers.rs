@@ -156,6 +156,7 @@ impl Director {
     /// [`Violation::Unknown`]: it is not configured.
     pub fn handle_link_up(&self, peer: &DirectorName, now: Now) -> Result<(), Violation> {
         self.control.lock().hearsay.begin(peer);
+        self.lists.told.begin(peer);
         self.peers.lock().link_up(peer, now)
     }
 
@@ -173,7 +174,7 @@ impl Director {
     pub fn handle_message(&self, peer: &DirectorName, message: Message, now: Now) -> Result<(), Violation> {
         let shelf = self.shelf(now);
         match message {
-            Message::Orders(_) | Message::Votes(_) | Message::Roles(_) => {
+            Message::Orders(_) | Message::Votes(_) | Message::Roles(_) | Message::Lists(_) => {
                 let way = {
                     let mut peers = self.peers.lock();
                     peers.check(peer, &message)?;
@@ -229,6 +230,10 @@ impl Director {
             if peers.has_room_for_words(peer) {
                 let words = control.words_for(peer, peers.run(), now);
                 peers.say(peer, words);
+                if peers.shares_lists(peer) {
+                    let lists = self.lists.told.words_for(peer, &self.me, peers.run(), now.mono);
+                    peers.say(peer, lists);
+                }
             }
         }
         let shelf = self.shelf(now);
@@ -308,6 +313,15 @@ impl Director {
                 for word in words {
                     if let Err(reason) = control.hearsay.role(word, way, &settings, now) {
                         dropped.push(reason);
+                    }
+                }
+            }
+            Message::Lists(words) => {
+                let (lives, not_believed) = self.lists.told.hear(words, way, &settings, now);
+                dropped = not_believed;
+                for (server, life) in lives {
+                    if let Some((_, server)) = control.view.server(&server) {
+                        self.lists.note_life(server.ix, life);
                     }
                 }
             }

@@ -14,6 +14,7 @@ use crate::held::Item;
 use crate::ids::{Generation, IncarnationTag, Key, PoolName, ServerName, SessionId};
 use crate::session::{ServerIx, Sitting};
 use crate::view::PoolView;
+use crate::wire::ListSays;
 
 /// How long list and table must differ before a session is reset whose generation does not settle it.
 pub(super) const MISMATCH_STANDS: Duration = Duration::from_secs(60);
@@ -142,7 +143,14 @@ pub(super) struct Mismatch {
 /// Stricter than the rule in three places, each where a reset could hit the agent's only session: a server's own word (stamp 0)
 /// ends nothing; a start at a server that has lost the session since ends nothing; and without a lower generation nothing ends
 /// here while the other server shows a complete list without the key.
-pub(super) fn judge(item: &Item, server: ServerIx, record: &Sitting, pool: &PoolView, lists: &Lists) -> Option<Over> {
+pub(super) fn judge(
+    item: &Item,
+    server: ServerIx,
+    record: &Sitting,
+    pool: &PoolView,
+    lists: &Lists,
+    now: Mono,
+) -> Option<Over> {
     let listed = item.held.generation;
     // The server has seen a seat of a higher generation than this director remembers: perhaps a later one. It is not, where the
     // record's start came after the server had it: two directors that did not hear of each other count alone, and the stamp
@@ -163,13 +171,19 @@ pub(super) fn judge(item: &Item, server: ServerIx, record: &Sitting, pool: &Pool
         Life::Live if record.server == server => None,
         Life::Live => {
             let other = pool.server(record.server).filter(|other| other.standing.is_usable())?;
-            if record.incarnation.contradicts(other.tag()) {
+            let shown = lists.of(record.server).filter(|list| !list.incarnation().contradicts(other.tag()));
+            let own_age = shown.as_ref().and_then(|list| list.age(now));
+            let told = lists.told.latest(&other.settings.name, &item.place, own_age, now);
+            if record.incarnation.contradicts(told.as_ref().map_or(other.tag(), |told| told.life)) {
                 return None;
             }
-            let shown = lists.of(record.server).filter(|list| !list.incarnation().contradicts(other.tag()));
-            let lacks = shown.is_some_and(|list| {
-                list.is_unlisted(&item.place) || (!at_once && list.is_valid() && list.find(&item.place).is_none())
-            });
+            let lacks = match told.map(|told| told.says) {
+                Some(Some(ListSays::Lacks { unlisted })) => unlisted || !at_once,
+                Some(Some(ListSays::Holds { .. }) | None) => false,
+                None => shown.is_some_and(|list| {
+                    list.is_unlisted(&item.place) || (!at_once && list.is_valid() && list.find(&item.place).is_none())
+                }),
+            };
             if lacks { None } else { over(ResetReason::Moved) }
         }
     }

@@ -10,8 +10,8 @@ use crate::clock::{Mono, Now, Time};
 use crate::events::NOTICES_MAX;
 use crate::ids::DirectorName;
 use crate::wire::{
-    BUCKETS, Change, DATA_BYTES_MAX, ENTRIES_MAX, Lane, Message, POSITIONS_MAX, Position, TOLD_ENTRIES_MAX, WORDS_MAX,
-    weight,
+    BUCKETS, Change, DATA_BYTES_MAX, ENTRIES_MAX, LIST_ITEMS_MAX, Lane, Message, POSITIONS_MAX, Position,
+    TOLD_ENTRIES_MAX, WORDS_MAX, weight,
 };
 
 /// Messages of words that wait for one peer at most: all votes about 10,000 servers by 64 directors are fewer.
@@ -188,6 +188,10 @@ impl Link {
             Message::Told { entries, .. } => entries.len() <= TOLD_ENTRIES_MAX,
             Message::EventsKnown(known) => known.len() <= POSITIONS_MAX,
             Message::Events { notices, .. } => notices.len() <= NOTICES_MAX,
+            Message::Lists(words) => {
+                let items: usize = words.iter().map(|word| word.says.len()).sum();
+                words.len() <= WORDS_MAX && items <= LIST_ITEMS_MAX
+            }
             Message::Digests { buckets, .. } => buckets.len() == BUCKETS,
             Message::Want { buckets } => buckets.len() == Buckets::BYTES,
             Message::Bulk { entries, .. } => entries.len() <= ENTRIES_MAX,

@@ -25,7 +25,9 @@ use crate::clock::{Mono, Now, Time};
 use crate::entry::Entry;
 use crate::fault::{Fault, planted};
 use crate::ids::{DatacenterName, DirectorName, PoolName};
-use crate::wire::{Change, Hello, Message, POSITIONS_MAX, Position, VERSION, VERSION_MIN, VERSION_OF_EVENTS};
+use crate::wire::{
+    Change, Hello, Message, POSITIONS_MAX, Position, VERSION, VERSION_MIN, VERSION_OF_EVENTS, VERSION_OF_LISTS,
+};
 use link::Link;
 use log::Log;
 
@@ -220,7 +222,8 @@ impl Peers {
             | Message::Ask { .. }
             | Message::Told { .. }
             | Message::EventsKnown(_)
-            | Message::Events { .. } => {}
+            | Message::Events { .. }
+            | Message::Lists(_) => {}
             Message::Ping { sent, time, warm, have } => {
                 link.pinged(sent, warm, have, ahead(time, now.time));
             }
@@ -303,6 +306,12 @@ impl Peers {
     #[must_use]
     pub fn shares_events(&self, peer: &DirectorName) -> bool {
         self.links.get(peer).is_some_and(|link| link.is_linked() && link.version >= VERSION_OF_EVENTS)
+    }
+
+    /// Whether a linked peer's protocol has servers' lists.
+    #[must_use]
+    pub fn shares_lists(&self, peer: &DirectorName) -> bool {
+        self.links.get(peer).is_some_and(|link| link.is_linked() && link.version >= VERSION_OF_LISTS)
     }
 
     /// Peers with a link on which both have introduced themselves.

@@ -8,6 +8,7 @@ mod explain;
 mod house;
 mod ladder;
 mod laws;
+mod lists;
 mod memory;
 mod outages;
 mod peers;
