@@ -8,6 +8,7 @@
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
+use maitred_core::director::SnapshotPlace;
 use maitred_core::entry::Entry;
 
 use world::{NOW, director, key, pool, start};
@@ -22,6 +23,8 @@ fn main() {
 }
 
 const MANY: [usize; 2] = [100_000, 1_000_000];
+/// Seats that are read at a time, as the journal does.
+const PAGE: usize = 2000;
 
 #[divan::bench(args = MANY, sample_count = 3, sample_size = 1)]
 fn seated(bencher: Bencher<'_, '_>, sessions: usize) {
@@ -39,10 +42,9 @@ fn handed_on(bencher: Bencher<'_, '_>, sessions: usize) {
     let (director, _keys) = world::seated(sessions);
     bencher.counter(ItemsCount::new(sessions)).bench_local(|| {
         let mut entries = 0;
-        for part in 0.. {
-            if director.snapshot(part, NOW, &mut |_| entries += 1).is_none() {
-                break;
-            }
+        let mut place = Some(SnapshotPlace::default());
+        while let Some(from) = place {
+            place = director.snapshot(&from, PAGE, NOW, &mut |_| entries += 1);
         }
         assert!(entries >= sessions);
     });
@@ -53,11 +55,10 @@ fn taken_over(bencher: Bencher<'_, '_>, sessions: usize) {
     let (from, _keys) = world::seated(sessions);
     let entries = || {
         let mut entries = Vec::with_capacity(sessions);
-        for part in 0.. {
+        let mut place = Some(SnapshotPlace::default());
+        while let Some(at) = place {
             let mut keep = |entry: Entry| entries.extend(matches!(entry, Entry::Seat(_)).then_some(entry));
-            if from.snapshot(part, NOW, &mut keep).is_none() {
-                break;
-            }
+            place = from.snapshot(&at, PAGE, NOW, &mut keep);
         }
         entries
     };

@@ -130,15 +130,16 @@ impl Aliases {
         ages.into_iter().flatten().filter_map(|(_, _, place)| self.by_place.get(place))
     }
 
-    /// Hands a reader what changed since its last call.
-    pub fn drain_dirty(&mut self, reader: Reader, sink: &mut dyn FnMut(ConfirmedEntry)) {
+    /// Hands a reader what changed since its last call, at most `limit` registers; says whether there is more.
+    pub fn drain_dirty(&mut self, reader: Reader, limit: usize, sink: &mut dyn FnMut(ConfirmedEntry)) -> bool {
         let changed = match reader {
             Reader::Journal => &mut self.unwritten,
             Reader::Peers => &mut self.untold,
         };
-        for place in std::mem::take(changed) {
+        for place in std::iter::from_fn(|| changed.pop_first()).take(limit) {
             self.by_place.get(&place).cloned().into_iter().for_each(&mut *sink);
         }
+        !changed.is_empty()
     }
 
     /// Up to `limit` registers behind a place, in a fixed order: for walks that let go of the lock between two steps.
@@ -235,9 +236,9 @@ mod tests {
         assert_eq!(alias(&aliases, 1), Some("k1"), "the session is another agent's now");
         assert_eq!(aliases.take(entry(2, 1, 25, 1), Mark::Dirty), Ok(false), "a late one changes nothing");
         let mut drained = Vec::new();
-        aliases.drain_dirty(Reader::Journal, &mut |entry| drained.push(entry));
+        assert!(!aliases.drain_dirty(Reader::Journal, usize::MAX, &mut |entry| drained.push(entry)));
         assert_eq!(drained, [entry(1, 1, 10, 1), entry(2, 2, 30, 1)]);
-        aliases.drain_dirty(Reader::Journal, &mut |entry| panic!("{entry:?} twice"));
+        assert!(!aliases.drain_dirty(Reader::Journal, usize::MAX, &mut |entry| panic!("{entry:?} twice")));
     }
 
     #[test]

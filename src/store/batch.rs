@@ -18,14 +18,15 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 pub(super) const MARK: [u8; 8] = *b"mtrdlog\x01";
 /// Bytes before the records.
 pub(super) const HEADER_BYTES: usize = 32;
-/// A batch is closed when its records reach this size, so that one row stays cheap to read and to lose.
-const PAYLOAD_BYTES_FULL: usize = 1 << 20;
+/// A batch is closed when its records reach this size, so that one row stays cheap to read and to lose, and fits a page of 64 KiB
+/// together with one more record of a usual size.
+const PAYLOAD_BYTES_FULL: usize = 56 << 10;
 /// A batch is closed at this number of records.
 const RECORDS_MAX: u32 = 4096;
 /// Largest record that is taken: 16 times the largest `agent_state`. A larger one is a defect of its writer.
 const RECORD_BYTES_MAX: usize = 64 << 10;
-/// Largest payload that a reader believes.
-pub(super) const PAYLOAD_BYTES_MAX: usize = PAYLOAD_BYTES_FULL + RECORD_BYTES_MAX + 4;
+/// Largest payload that a reader believes: what the first version wrote.
+pub(super) const PAYLOAD_BYTES_MAX: usize = (1 << 20) + RECORD_BYTES_MAX + 4;
 
 /// Keys the checksums to one director.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +50,7 @@ impl OwnerSeed {
 pub(super) struct Batches {
     owner: OwnerSeed,
     closed: Vec<Vec<u8>>,
+    closed_bytes: usize,
     open: Vec<u8>,
     open_records: u32,
     records: u64,
@@ -57,7 +59,7 @@ pub(super) struct Batches {
 
 impl Batches {
     pub(super) fn new(owner: OwnerSeed) -> Self {
-        Self { owner, closed: Vec::new(), open: Vec::new(), open_records: 0, records: 0, refused: 0 }
+        Self { owner, closed: Vec::new(), closed_bytes: 0, open: Vec::new(), open_records: 0, records: 0, refused: 0 }
     }
 
     /// Adds one record. One that cannot be written is counted, never half written.
@@ -94,9 +96,15 @@ impl Batches {
     /// Forgets what was collected, after a commit or a failure.
     pub(super) fn clear(&mut self) {
         self.closed.clear();
+        self.closed_bytes = 0;
         self.open.clear();
         self.open_records = 0;
         self.records = 0;
+    }
+
+    /// Bytes collected since the last `clear`.
+    pub(super) fn bytes(&self) -> usize {
+        self.closed_bytes + self.open.len()
     }
 
     /// Records collected since the last `clear`.
@@ -114,6 +122,7 @@ impl Batches {
             let room = self.open.len();
             let mut batch = std::mem::replace(&mut self.open, Vec::with_capacity(room));
             seal(&mut batch, self.open_records, clock, self.owner);
+            self.closed_bytes += batch.len();
             self.closed.push(batch);
         }
         self.open.clear();

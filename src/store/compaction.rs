@@ -4,14 +4,16 @@
 //! from before its beginning are superfluous. Pages of it travel in ordinary commits: nothing stops, and a crash anywhere leaves
 //! a log that holds at least everything.
 
-/// A log below this size is left alone.
-const BYTES_MIN: u64 = 16 << 20;
+use maitred_core::director::SnapshotPlace;
+
+/// A log below this size is left alone; in tests a smaller one, so that they see many compactions without writing much.
+const BYTES_MIN: u64 = if cfg!(test) { 1 << 20 } else { 16 << 20 };
 /// The log may grow to this many times what lives in it: each live record is rewritten once per growth, so that at most a third
 /// of what is written is copies.
 const GROWTH: u64 = 4;
 
 /// How far the writing anew is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) enum Compaction {
     /// Nothing to do.
     #[default]
@@ -22,8 +24,8 @@ pub(super) enum Compaction {
     Copying {
         /// The first row that belongs to it.
         from: u64,
-        /// The next page.
-        page: usize,
+        /// Where the next page begins.
+        at: SnapshotPlace,
         /// Bytes so far.
         bytes: u64,
     },
@@ -42,22 +44,25 @@ impl Compaction {
         bytes > BYTES_MIN.max(live_bytes.saturating_mul(GROWTH))
     }
 
+    /// Whether the log is being written anew for another reason than its size.
+    pub(super) fn is_repair(&self, bytes: u64) -> bool {
+        *self != Self::Idle && bytes <= BYTES_MIN
+    }
+
     /// Begins when due; `next` is the row that the next commit writes first.
     pub(super) fn begin(self, next: u64) -> Self {
         match self {
-            Self::Due => Self::Copying { from: next, page: 0, bytes: 0 },
+            Self::Due => Self::Copying { from: next, at: SnapshotPlace::default(), bytes: 0 },
             other => other,
         }
     }
 
-    /// After the commit that carried a page: `more` pages follow, `written` bytes were in it.
-    pub(super) fn page_committed(self, more: bool, written: u64) -> Self {
-        match self {
-            Self::Copying { from, page, bytes } if more => {
-                Self::Copying { from, page: page + 1, bytes: bytes + written }
-            }
-            Self::Copying { from, bytes, .. } => Self::Deleting { before: from, live_bytes: bytes + written },
-            other => other,
+    /// After the commit that carried a page of `written` bytes; `next` is where the one behind it begins, if there is one.
+    pub(super) fn page_committed(self, next: Option<SnapshotPlace>, written: u64) -> Self {
+        match (self, next) {
+            (Self::Copying { from, bytes, .. }, Some(at)) => Self::Copying { from, at, bytes: bytes + written },
+            (Self::Copying { from, bytes, .. }, None) => Self::Deleting { before: from, live_bytes: bytes + written },
+            (other, _) => other,
         }
     }
 }
@@ -76,10 +81,10 @@ mod tests {
 
     #[test]
     fn rows_are_deleted_only_after_the_last_page_and_only_those_before_the_first() {
-        let copying = Compaction::Due.begin(70);
-        let copying = copying.page_committed(true, 10).page_committed(true, 10);
-        assert_eq!(copying, Compaction::Copying { from: 70, page: 2, bytes: 20 });
-        assert_eq!(copying.page_committed(false, 5), Compaction::Deleting { before: 70, live_bytes: 25 });
+        let copying = Compaction::Due.begin(70).page_committed(Some(SnapshotPlace::Confirms(None)), 10);
+        let copying = copying.page_committed(Some(SnapshotPlace::Registers), 10);
+        assert_eq!(copying, Compaction::Copying { from: 70, at: SnapshotPlace::Registers, bytes: 20 });
+        assert_eq!(copying.page_committed(None, 5), Compaction::Deleting { before: 70, live_bytes: 25 });
         assert_eq!(Compaction::Idle.begin(1), Compaction::Idle);
     }
 }

@@ -103,13 +103,15 @@ pub struct Status {
     pub commits: u64,
     /// Records written in this run.
     pub records: u64,
+    /// The log is being written anew, so that it gets smaller or rid of what was damaged.
+    pub compacting: bool,
     /// Since when a commit is under way.
     pub(super) busy_since: Option<Instant>,
 }
 
 impl Status {
     pub(super) fn new(condition: Condition) -> Self {
-        Self { condition, last_commit: None, bytes: 0, commits: 0, records: 0, busy_since: None }
+        Self { condition, last_commit: None, bytes: 0, commits: 0, records: 0, compacting: false, busy_since: None }
     }
 
     /// The condition at `now`, which also sees a commit that hangs.

@@ -13,7 +13,8 @@ use std::path::Path;
 
 use maitred_core::clock::Time;
 use maitred_core::ids::DirectorName;
-use redb::{Builder, Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::backends::FileBackend;
+use redb::{Builder, Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 
 use super::batch::{Batch, OwnerSeed, clock_mark};
 use super::health::Trouble;
@@ -31,9 +32,11 @@ const META_LIVE: &str = "live";
 /// Version of the tables. A higher one in a file is from a later maitred.
 const VERSION: u32 = 1;
 /// The log is read once and then only appended to; a large page cache would only cost memory (the default is 1 GiB).
-const CACHE_BYTES: usize = 8 << 20;
-/// Rows deleted in one transaction, so that a deletion never holds up a commit for long.
-const DELETE_ROWS_MAX: u64 = 512;
+/// Tests want to see it read from the file without writing much.
+const CACHE_BYTES: usize = if cfg!(test) { 512 << 10 } else { 8 << 20 };
+/// Rows and bytes deleted in one transaction, which carries new records too and must not be held up for long.
+const DELETE_ROWS_MAX: u64 = 256;
+const DELETE_BYTES_MAX: u64 = 1 << 20;
 
 /// Why the log could not be read or written.
 #[derive(Debug)]
@@ -108,6 +111,37 @@ impl Survey {
     }
 }
 
+/// Rows that a complete snapshot has made superfluous.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Superfluous {
+    /// The first row that stays.
+    pub(super) before: u64,
+    /// Bytes of the snapshot, remembered when the last of them is gone.
+    pub(super) live_bytes: u64,
+}
+
+impl Superfluous {
+    /// Deletes some of them, of which the oldest is `first`; says which is the oldest afterwards and how many bytes went.
+    fn delete(self, transaction: &WriteTransaction, first: u64) -> Result<(u64, u64), Fault> {
+        let end = self.before.min(first.saturating_add(DELETE_ROWS_MAX));
+        let (mut oldest, mut freed) = (end, 0);
+        let mut table = transaction.open_table(LOG).map_err(fault)?;
+        for row in table.extract_from_if(first..end, |_, _| true).map_err(fault)? {
+            let (key, value) = row.map_err(fault)?;
+            freed += value.value().len() as u64;
+            if freed >= DELETE_BYTES_MAX {
+                oldest = key.value().saturating_add(1);
+                break;
+            }
+        }
+        if oldest == self.before {
+            let mut meta = transaction.open_table(META).map_err(fault)?;
+            meta.insert(META_LIVE, self.live_bytes.to_le_bytes().as_slice()).map_err(fault)?;
+        }
+        Ok((oldest, freed))
+    }
+}
+
 /// An open log.
 #[derive(Debug)]
 pub(super) struct Log {
@@ -125,7 +159,7 @@ impl Log {
     pub(super) fn create(path: &Path, owner: &DirectorName) -> Result<Self, Fault> {
         let file = open_file(path, true).map_err(|error| Fault::of_io(&error))?;
         guarded(|| {
-            let database = builder().create_file(file).map_err(fault)?;
+            let database = database_in(file)?;
             let transaction = database.begin_write().map_err(fault)?;
             {
                 transaction.open_table(LOG).map_err(fault)?;
@@ -154,7 +188,7 @@ impl Log {
             Err(error) => return Err(Fault::of_io(&error)),
         }
         guarded(|| {
-            let database = builder().create_file(file).map_err(fault)?;
+            let database = database_in(file)?;
             let mut log = Self::over(database, owner);
             log.read_meta(owner)?;
             log.read_rows()?;
@@ -240,8 +274,14 @@ impl Log {
         })
     }
 
-    /// Appends the batches and the clock in one durable transaction. After an error the log must be opened again.
-    pub(super) fn append(&mut self, batches: &[Vec<u8>], clock: Time) -> Result<(), Fault> {
+    /// Appends the batches, or the clock where there are none, and deletes some rows that are superfluous, in one durable transaction.
+    /// After an error the log must be opened again.
+    pub(super) fn write(
+        &mut self,
+        batches: &[Vec<u8>],
+        clock: Time,
+        superfluous: Option<Superfluous>,
+    ) -> Result<(), Fault> {
         guarded(|| {
             let mut transaction = self.database()?.begin_write().map_err(fault)?;
             transaction.set_durability(Durability::Immediate).map_err(fault)?;
@@ -256,37 +296,24 @@ impl Log {
                     next = next.saturating_add(1);
                 }
             }
+            let gone = superfluous.map(|rows| rows.delete(&transaction, self.first)).transpose()?;
             transaction.commit().map_err(fault)?;
             self.bytes += batches.iter().map(|batch| batch.len() as u64).sum::<u64>();
             self.next = next;
+            if let Some((Superfluous { before, live_bytes }, (first, freed))) = superfluous.zip(gone) {
+                self.bytes = self.bytes.saturating_sub(freed);
+                self.first = first;
+                if first == before {
+                    self.live_bytes = live_bytes;
+                }
+            }
             Ok(())
         })
     }
 
-    /// Deletes some of the rows before `key`; `true` when none is left. `live_bytes` is remembered with the last ones.
-    pub(super) fn delete_before(&mut self, key: u64, live_bytes: u64) -> Result<bool, Fault> {
-        guarded(|| {
-            let end = key.min(self.first.saturating_add(DELETE_ROWS_MAX));
-            let transaction = self.database()?.begin_write().map_err(fault)?;
-            let mut freed = 0;
-            {
-                let mut table = transaction.open_table(LOG).map_err(fault)?;
-                for row in table.extract_from_if(self.first..end, |_, _| true).map_err(fault)? {
-                    freed += row.map_err(fault)?.1.value().len() as u64;
-                }
-                if end == key {
-                    let mut meta = transaction.open_table(META).map_err(fault)?;
-                    meta.insert(META_LIVE, live_bytes.to_le_bytes().as_slice()).map_err(fault)?;
-                }
-            }
-            transaction.commit().map_err(fault)?;
-            self.bytes = self.bytes.saturating_sub(freed);
-            self.first = end;
-            if end == key {
-                self.live_bytes = live_bytes;
-            }
-            Ok(end == key)
-        })
+    /// The number of the oldest row.
+    pub(super) fn first(&self) -> u64 {
+        self.first
     }
 
     /// The number of the next row.
@@ -326,10 +353,11 @@ impl Drop for Log {
     }
 }
 
-fn builder() -> Builder {
-    let mut builder = Builder::new();
-    builder.set_cache_size(CACHE_BYTES);
-    builder
+fn database_in(file: File) -> Result<Database, Fault> {
+    let backend = FileBackend::new(file).map_err(fault)?;
+    #[cfg(test)]
+    let backend = super::tests::faults::FaultyDisk::over(backend);
+    Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend).map_err(fault)
 }
 
 /// Records name agents and hold their state: for the owner's eyes only.

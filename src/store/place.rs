@@ -128,7 +128,7 @@ impl Place {
             held.push(bytes.to_vec());
             bytes_held += bytes.len();
             if bytes_held >= SALVAGE_BYTES {
-                outcome = log.append(&held, Time::default());
+                outcome = log.write(&held, Time::default(), None);
                 held.clear();
                 bytes_held = 0;
             }
@@ -138,7 +138,7 @@ impl Place {
             tracing::warn!(error = %failure, "the damaged journal could not be read to its end");
         }
         outcome?;
-        if held.is_empty() { Ok(()) } else { log.append(&held, Time::default()) }
+        if held.is_empty() { Ok(()) } else { log.write(&held, Time::default(), None) }
     }
 
     fn aside_path(&self) -> PathBuf {

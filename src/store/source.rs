@@ -3,21 +3,21 @@
 use std::sync::Arc;
 
 use maitred_core::clock::Time;
-use maitred_core::director::Director;
+use maitred_core::director::{Director, SnapshotPlace};
 use maitred_core::entry::Entry;
 
 use crate::clock::Clock;
 
 /// What the journal writes from. Called on the journal's thread only; must not wait for it.
 pub trait Source: Send + Sync + 'static {
-    /// Hands out every record that changed since the last call.
-    fn drain(&self, sink: &mut dyn FnMut(Entry));
+    /// Hands out records that changed since they were last handed out, until `sink` has enough; says whether there are more. Called
+    /// again and again it hands out all of them, each in its turn.
+    fn drain(&self, sink: &mut dyn FnMut(Entry) -> bool) -> bool;
     /// The director's own clock, now (R2).
     fn clock(&self) -> Time;
-    /// Hands out the live records of one page, counted from 0, and says whether another page follows. A page is what may be
-    /// written in one commit: some thousands of records, a shard; a last page may be empty. Over all pages every live record must come, seats, states,
-    /// orders, verdicts and roles.
-    fn snapshot(&self, page: usize, sink: &mut dyn FnMut(Entry)) -> bool;
+    /// Hands out a page of the live records, about `limit` seats or as many bytes of other things, and says where the next page
+    /// begins; a page may be empty. Over all pages every live record must come, seats, states, orders, verdicts and roles.
+    fn snapshot(&self, from: &SnapshotPlace, limit: usize, sink: &mut dyn FnMut(Entry)) -> Option<SnapshotPlace>;
     /// Takes records that could not be read when the director started and can be read now.
     fn restore(&self, entries: Vec<Entry>);
 }
@@ -37,16 +37,16 @@ impl DirectorSource {
 }
 
 impl Source for DirectorSource {
-    fn drain(&self, sink: &mut dyn FnMut(Entry)) {
-        self.director.drain_dirty(sink);
+    fn drain(&self, sink: &mut dyn FnMut(Entry) -> bool) -> bool {
+        self.director.drain_some(sink)
     }
 
     fn clock(&self) -> Time {
         self.clock.now().time
     }
 
-    fn snapshot(&self, page: usize, sink: &mut dyn FnMut(Entry)) -> bool {
-        self.director.snapshot(page, self.clock.now(), sink).is_some()
+    fn snapshot(&self, from: &SnapshotPlace, limit: usize, sink: &mut dyn FnMut(Entry)) -> Option<SnapshotPlace> {
+        self.director.snapshot(from, limit, self.clock.now(), sink)
     }
 
     fn restore(&self, entries: Vec<Entry>) {

@@ -1,7 +1,7 @@
 //! The journal's thread: reads the log, then writes it, for as long as the director lives.
 //!
-//! One round: what changed, a page of a snapshot if one is due, one durable commit, some deleted rows. A failed commit costs what
-//! it carried; therefore a snapshot follows as soon as the disk works again, and the condition stays "failing" until that is
+//! One round: what changed, a page of a snapshot if one is due, and some superfluous rows to delete, in one durable commit that never
+//! carries more than what is written within some milliseconds. A failed commit costs what it carried; therefore a snapshot follows as soon as the disk works again, and the condition stays "failing" until that is
 //! complete. While the disk fails, what changes is still taken and thrown away, so that nothing piles up in the director.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,22 +10,36 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
+use maitred_core::clock::Time;
+use maitred_core::director::SnapshotPlace;
 use maitred_core::ids::DirectorName;
 
 use super::batch::{Batch, Batches, OwnerSeed};
 use super::compaction::Compaction;
 use super::health::{Condition, JournalHealth, Status, Trouble};
-use super::log::{Fault, Log, Survey};
+use super::log::{Fault, Log, Superfluous, Survey};
 use super::meters::Meters;
 use super::place::Place;
 use super::{Report, Source};
 
 /// Most that the log may be behind while the disk is well.
 pub const BEHIND_MAX: Duration = Duration::from_millis(50);
-/// Longest pause between two commits: half of [`BEHIND_MAX`], the other half is for the commits themselves.
-const PAUSE_MAX: Duration = Duration::from_millis(25);
+/// Longest pause between two commits: less than half of [`BEHIND_MAX`], the rest is for the commits themselves.
+const PAUSE_MAX: Duration = Duration::from_millis(20);
 /// Shortest pause, so that a slow disk does not make the thread spin.
 const PAUSE_MIN: Duration = Duration::from_millis(1);
+/// Time for what is not counted: the thread is woken late, the lock of a shard is held by others.
+const SPARE: Duration = Duration::from_millis(5);
+/// A commit that takes longer carries too much, where it carries much.
+const COMMIT_LONG: Duration = Duration::from_millis(10);
+/// Least and most bytes that one commit carries, apart from one step of the table more: what it may carry is learnt from how long
+/// the last ones took. A million sessions written again travel in hundreds of commits.
+const CARRIES_MIN: usize = 64 << 10;
+const CARRIES_MAX: usize = 1 << 20;
+/// A page of a snapshot holds one seat for each of these many bytes that it may have.
+const SEAT_BYTES: usize = 128;
+/// Fewest seats in a page, so that a snapshot comes to its end under any load.
+const PAGE_MIN: usize = 64;
 /// An idle director writes its clock this often. After a kill the clock resumes at most this much too early, which matters only
 /// if the machine's own clock was set back at the same time (R2).
 const CLOCK_EVERY: Duration = Duration::from_secs(10);
@@ -113,7 +127,9 @@ impl Opening {
             retry: RETRY_MIN,
             retry_at: Instant::now(),
             clock_due: Instant::now(),
-            last_commit: Duration::ZERO,
+            slowest: Duration::ZERO,
+            carries: CARRIES_MIN * 4,
+            waiting: false,
             drained: Instant::now(),
         };
         writer.begin(opened.map(|(log, _)| log)).write(&commands);
@@ -193,8 +209,13 @@ struct Writer {
     retry: Duration,
     retry_at: Instant,
     clock_due: Instant,
-    last_commit: Duration,
-    /// When changes were last taken: nothing in the next commit is older.
+    /// About the slowest of the last commits: one that is slower counts at once, and is forgotten slowly.
+    slowest: Duration,
+    /// How many bytes the next commit may carry.
+    carries: usize,
+    /// More changes wait than the last commit could carry.
+    waiting: bool,
+    /// When all changes were last taken: nothing in the next commit is older.
     drained: Instant,
 }
 
@@ -222,18 +243,18 @@ impl Writer {
             match commands.recv_timeout(self.pause()) {
                 Err(RecvTimeoutError::Timeout) => self.round(),
                 Ok(Command::Flush(reply)) => {
-                    self.round();
+                    self.rounds();
                     // Whoever asked may have stopped waiting.
                     let _ = reply.try_send(self.is_well());
                 }
                 Ok(Command::Stop(reply)) => {
-                    self.round();
+                    self.rounds();
                     let well = self.is_well();
                     drop(self);
                     let _ = reply.try_send(well);
                     return;
                 }
-                Err(RecvTimeoutError::Disconnected) => return self.round(),
+                Err(RecvTimeoutError::Disconnected) => return self.rounds(),
                 Ok(Command::Start(_)) => {}
             }
         }
@@ -241,12 +262,30 @@ impl Writer {
 
     /// A change that just misses a round waits for the rest of that commit, this pause and the next commit.
     fn pause(&self) -> Duration {
-        let commits = self.last_commit.saturating_mul(2);
-        BEHIND_MAX.saturating_sub(commits).saturating_sub(Duration::from_millis(5)).clamp(PAUSE_MIN, PAUSE_MAX)
+        if self.waiting {
+            return Duration::ZERO;
+        }
+        // A log that is written anew although it is small has been damaged or failed: that must not stand for long.
+        if let Some(log) = &self.log
+            && (self.catching_up || self.compaction.is_repair(log.bytes()))
+        {
+            return PAUSE_MIN;
+        }
+        let commits = self.slowest.saturating_mul(2);
+        BEHIND_MAX.saturating_sub(commits).saturating_sub(SPARE).clamp(PAUSE_MIN, PAUSE_MAX)
     }
 
     fn is_well(&self) -> bool {
         self.log.is_some() && !self.catching_up
+    }
+
+    /// Until everything that has changed by now is written, unless the disk fails.
+    fn rounds(&mut self) {
+        let began = Instant::now();
+        self.round();
+        while self.log.is_some() && self.drained < began {
+            self.round();
+        }
     }
 
     fn round(&mut self) {
@@ -265,10 +304,11 @@ impl Writer {
     }
 
     /// Takes and forgets what changed: the snapshot that follows holds it.
-    fn discard(&self) {
+    fn discard(&mut self) {
+        self.waiting = false;
         // A defect shows again, with an alarm, in the next commit.
         let _ = own_defect(|| {
-            self.source.drain(&mut |_| {});
+            self.source.drain(&mut |_| true);
             Ok(())
         });
     }
@@ -276,50 +316,80 @@ impl Writer {
     fn commit(&mut self, log: &mut Log) -> Result<(), Fault> {
         let began = Instant::now();
         let clock = self.source.clock();
-        let Self { source, batches, .. } = self;
-        batches.clear();
-        let oldest = std::mem::replace(&mut self.drained, began);
-        source.drain(&mut |entry| batches.push(&entry, clock));
+        self.batches.clear();
+        let oldest = self.take_changes(clock, began);
         // A snapshot begins after what was just taken was taken, and before anything later.
-        self.compaction = self.compaction.begin(log.next());
-        let mut more = false;
-        if let Compaction::Copying { page, .. } = self.compaction {
-            more = source.snapshot(page, &mut |entry| batches.push(&entry, clock));
-        }
-        let records = batches.records();
-        let refused = batches.take_refused();
+        self.compaction = std::mem::take(&mut self.compaction).begin(log.next());
+        let next_page = self.take_page(clock);
+        let records = self.batches.records();
+        let refused = self.batches.take_refused();
         if refused > 0 {
             self.meters.error("refused", refused);
             tracing::error!(refused, "a defect: records too large for the journal were not written");
         }
-        let rows = batches.finish(clock);
-        if !rows.is_empty() || began >= self.clock_due {
-            let bytes: u64 = rows.iter().map(|row| row.len() as u64).sum();
+        let superfluous = match self.compaction {
+            Compaction::Deleting { before, live_bytes } => Some(Superfluous { before, live_bytes }),
+            Compaction::Idle | Compaction::Due | Compaction::Copying { .. } => None,
+        };
+        let bytes = self.batches.bytes();
+        let rows = self.batches.finish(clock);
+        if !rows.is_empty() || superfluous.is_some() || began >= self.clock_due {
             self.health.publish(Status { busy_since: Some(began), ..self.status });
-            log.append(rows, clock)?;
-            self.last_commit = began.elapsed();
+            log.write(rows, clock, superfluous)?;
+            let took = began.elapsed();
             self.clock_due = began + CLOCK_EVERY;
+            self.learn(took, bytes);
             self.status.commits += 1;
             self.status.records += records;
             self.status.last_commit = Some(Instant::now());
-            self.meters.committed(records, self.last_commit, oldest.elapsed());
-            self.compaction = self.compaction.page_committed(more, bytes);
-        } else {
-            self.compaction = self.compaction.page_committed(more, 0);
+            self.meters.committed(records, took, oldest.elapsed());
         }
+        self.compaction = std::mem::take(&mut self.compaction).page_committed(next_page, bytes as u64);
         self.failures = 0;
-        self.tidy(log)
+        self.tidy(log);
+        Ok(())
     }
 
-    /// Deletes what a complete snapshot made superfluous, or sees that one is worthwhile.
-    fn tidy(&mut self, log: &mut Log) -> Result<(), Fault> {
+    /// Takes as many changes as the commit may carry; answers since when the oldest of them may have waited.
+    fn take_changes(&mut self, clock: Time, now: Instant) -> Instant {
+        let Self { source, batches, carries, .. } = self;
+        self.waiting = source.drain(&mut |entry| {
+            batches.push(&entry, clock);
+            batches.bytes() < *carries
+        });
+        if self.waiting { self.drained } else { std::mem::replace(&mut self.drained, now) }
+    }
+
+    /// Takes a page of a snapshot that is under way, with at most half of what the commit may carry.
+    fn take_page(&mut self, clock: Time) -> Option<SnapshotPlace> {
+        let Self { source, batches, carries, .. } = self;
+        let Compaction::Copying { at, .. } = &self.compaction else { return None };
+        let room = carries.saturating_sub(batches.bytes()).min(*carries / 2);
+        source.snapshot(at, (room / SEAT_BYTES).max(PAGE_MIN), &mut |entry| batches.push(&entry, clock))
+    }
+
+    /// How long to pause and how much to carry, from what the last commit took.
+    fn learn(&mut self, took: Duration, bytes: usize) {
+        self.slowest = took.max(self.slowest - self.slowest / 32);
+        if bytes < self.carries / 2 {
+            return;
+        }
+        if took > COMMIT_LONG {
+            self.carries = (self.carries / 2).max(CARRIES_MIN);
+        } else if took < COMMIT_LONG / 2 {
+            self.carries = (self.carries * 2).min(CARRIES_MAX);
+        }
+    }
+
+    /// Sees that a snapshot is complete, that what it made superfluous is gone, or that one is worthwhile.
+    fn tidy(&mut self, log: &Log) {
         match self.compaction {
             Compaction::Deleting { before, live_bytes } => {
                 if self.catching_up {
                     self.catching_up = false;
                     tracing::info!(bytes = live_bytes, "the journal is written again and up to date");
                 }
-                if log.delete_before(before, live_bytes)? {
+                if log.first() >= before {
                     self.compaction = Compaction::Idle;
                 }
             }
@@ -329,7 +399,6 @@ impl Writer {
             Compaction::Idle | Compaction::Due | Compaction::Copying { .. } => {}
         }
         self.status.bytes = log.bytes();
-        Ok(())
     }
 
     fn reopen(&mut self) {
@@ -410,6 +479,7 @@ impl Writer {
             self.status.condition = Condition::Ok;
             self.retry = RETRY_MIN;
         }
+        self.status.compacting = self.compaction != Compaction::Idle;
         self.meters.state(self.is_well(), self.status.bytes);
         self.health.publish(self.status);
     }

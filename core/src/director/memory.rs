@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::Director;
 use super::control::Control;
+use crate::alias::SessionPlace;
 use crate::clock::{Now, Time};
 use crate::entry::{ConfirmedEntry, Entry, SeatEntry};
-use crate::session::{Dropped, Mark, Reader, admit};
+use crate::session::{Cursor, Dropped, Mark, Reader, admit};
 
 /// The sweeper comes by this often.
 pub(super) const SWEEP_EVERY: Duration = Duration::from_millis(200);
@@ -19,6 +20,28 @@ const CONFIRMS_AT_ONCE: usize = 256;
 const SWEEP_STEPS: u32 = 8;
 /// How often the orphans of a reborn server are counted again while there are any.
 const RECOUNT_EVERY: Duration = Duration::from_secs(10);
+
+/// An agent's state may be this many times as large as a seat.
+const STATE_WEIGHS: usize = 16;
+
+/// Where a snapshot goes on. Begin with the default.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SnapshotPlace {
+    /// Among the seats and tombstones.
+    Seats(Cursor),
+    /// Among the agents' states.
+    States(Cursor),
+    /// Among the confirmed logins, behind this one.
+    Confirms(Option<SessionPlace>),
+    /// Orders, verdicts, outages and roles, all at once.
+    Registers,
+}
+
+impl Default for SnapshotPlace {
+    fn default() -> Self {
+        Self::Seats(Cursor::default())
+    }
+}
 
 /// What came of an entry from the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,30 +138,61 @@ impl Director {
     /// Hands out every seat, agent state, order, verdict and role that changed since the last call. For one caller: the journal.
     /// `sink` runs under a lock: it must neither wait nor call the director.
     pub fn drain_dirty(&self, sink: &mut dyn FnMut(Entry)) {
-        let registers = std::mem::take(&mut self.control.lock().unwritten);
-        registers.into_values().for_each(&mut *sink);
-        self.table.drain_dirty(Reader::Journal, &self.names, sink);
-        self.aliases.write().drain_dirty(Reader::Journal, &mut |entry| sink(Entry::Confirmed(entry)));
+        let mut take = |entry| {
+            sink(entry);
+            true
+        };
+        while self.drain_some(&mut take) {}
     }
 
-    /// One part of everything that is remembered, for a snapshot; parts count from 0, `None` is the end.
-    pub fn snapshot(&self, part: usize, now: Now, sink: &mut dyn FnMut(Entry)) -> Option<()> {
-        if part < self.table.shards() {
-            return self.table.snapshot(part, &self.names, sink);
-        }
-        if part > self.table.shards() {
-            return None;
-        }
-        let mut after = None;
-        loop {
-            let page = self.aliases.read().page(after.as_ref(), CONFIRMS_AT_ONCE);
-            after = page.last().map(ConfirmedEntry::place);
-            let more = page.len() == CONFIRMS_AT_ONCE;
-            page.into_iter().map(Entry::Confirmed).for_each(&mut *sink);
-            if !more {
-                break;
+    /// The same as long as `sink` asks for more, and a little beyond; says whether there is more. Call it again until there is not:
+    /// everything comes in its turn.
+    pub fn drain_some(&self, sink: &mut dyn FnMut(Entry) -> bool) -> bool {
+        let mut enough = false;
+        let mut take = |entry| enough = !sink(entry);
+        let registers = std::mem::take(&mut self.control.lock().unwritten);
+        registers.into_values().for_each(&mut take);
+        // Only some of them, so that a crowd of logins cannot keep the seats waiting.
+        let mut take = |entry| take(Entry::Confirmed(entry));
+        let more = self.aliases.write().drain_dirty(Reader::Journal, CONFIRMS_AT_ONCE, &mut take);
+        more | (enough || self.table.drain_some(Reader::Journal, &self.names, sink))
+    }
+
+    /// One page of everything that is remembered, about `limit` seats or as many bytes of other things; where to go on, `None`
+    /// at the end. What changes between two pages is handed out by `drain_dirty` anyway.
+    pub fn snapshot(
+        &self,
+        from: &SnapshotPlace,
+        limit: usize,
+        now: Now,
+        sink: &mut dyn FnMut(Entry),
+    ) -> Option<SnapshotPlace> {
+        match from {
+            SnapshotPlace::Seats(from) => {
+                let next = self.table.page(*from, limit, &mut |record| sink(Entry::Seat(record.entry(&self.names))));
+                Some(next.map_or(SnapshotPlace::States(Cursor::default()), SnapshotPlace::Seats))
+            }
+            SnapshotPlace::States(from) => {
+                let limit = limit.div_ceil(STATE_WEIGHS);
+                let next = self.table.state_page(*from, limit, &self.names, &mut |state| sink(Entry::State(state)));
+                Some(next.map_or(SnapshotPlace::Confirms(None), SnapshotPlace::States))
+            }
+            SnapshotPlace::Confirms(after) => {
+                let limit = limit.clamp(1, CONFIRMS_AT_ONCE);
+                let page = self.aliases.read().page(after.as_ref(), limit);
+                let last = page.last().filter(|_| page.len() == limit).map(ConfirmedEntry::place);
+                page.into_iter().map(Entry::Confirmed).for_each(sink);
+                Some(last.map_or(SnapshotPlace::Registers, |last| SnapshotPlace::Confirms(Some(last))))
+            }
+            SnapshotPlace::Registers => {
+                self.registers(now, sink);
+                None
             }
         }
+    }
+
+    /// Orders, verdicts, outages and roles: as many as are configured.
+    fn registers(&self, now: Now, sink: &mut dyn FnMut(Entry)) {
         let control = self.control.lock();
         for health in control.watch.servers() {
             health.operator().cloned().map(Entry::ServerOrder).into_iter().for_each(&mut *sink);
@@ -153,7 +207,6 @@ impl Director {
                 sink(Entry::LastRole(last));
             }
         }
-        Some(())
     }
 
     /// Forgets what has expired, a bounded part of the table at a time, and counts orphans past grace out of the loads (R3).

@@ -57,7 +57,7 @@ pub use confirm::{Confirm, Confirmed};
 pub use decision::Obstacle;
 pub use explain::{Answer, Candidate, Explanation, Outcome, Rule};
 pub use fence::{FenceRefusal, ServerFence};
-pub use memory::{Restored, RestoredCounts};
+pub use memory::{Restored, RestoredCounts, SnapshotPlace};
 pub use orders::{Ordered, Preview, RoleRefusal, UnknownServer};
 pub use reports::Reported;
 pub use resets::{OrderId, ResetOrder, ResetReason};

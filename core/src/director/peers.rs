@@ -37,7 +37,10 @@ struct Shelf<'a> {
 impl Store for Shelf<'_> {
     fn collect(&self, sink: &mut dyn FnMut(Entry)) {
         self.director.collect_changes(self.now, sink);
-        self.director.aliases.write().drain_dirty(Reader::Peers, &mut |entry| sink(Entry::Confirmed(entry)));
+        self.director
+            .aliases
+            .write()
+            .drain_dirty(Reader::Peers, usize::MAX, &mut |entry| sink(Entry::Confirmed(entry)));
     }
 
     fn merge(&self, entry: &Entry) -> Taken {

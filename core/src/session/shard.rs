@@ -224,12 +224,13 @@ impl Shard {
         Ok(merged)
     }
 
-    /// Hands out what changed since it was last handed to this reader, at most `limit` of each kind; says whether there is more.
+    /// Hands out what changed since it was last handed to this reader, at most `limit` seats and an eighth as many states, which
+    /// are many times larger; says whether there is more.
     ///
     /// Repeated changes of one key are one. What has been forgotten in the meantime needs no entry.
     pub fn drain_dirty(&mut self, reader: Reader, limit: usize, sink: &mut dyn FnMut(Dirty<'_>)) -> bool {
         self.records.drain_dirty(reader, limit, |record| sink(Dirty::Seat(record)));
-        self.states.drain_dirty(reader, limit, |state| sink(Dirty::State(state)));
+        self.states.drain_dirty(reader, limit.div_ceil(8), |state| sink(Dirty::State(state)));
         self.records.dirty(reader) + self.states.dirty(reader) > 0
     }
 
@@ -323,8 +324,8 @@ impl Shard {
     }
 
     /// Agent states, as [`Self::page`].
-    pub(super) fn state_page(&self) -> impl Iterator<Item = &StateRecord> {
-        (0..self.states.end()).filter_map(|number| self.states.get(number))
+    pub(super) fn state_page(&self, from: u32, limit: usize) -> impl Iterator<Item = (u32, &StateRecord)> {
+        (from..self.states.end()).filter_map(|number| Some((number, self.states.get(number)?))).take(limit)
     }
 
     fn slot(&self, key: &SeatKey<'_>) -> Option<u32> {

@@ -34,10 +34,10 @@ pub enum Reader {
 }
 
 impl Reader {
-    const COUNT: usize = 2;
+    pub(super) const COUNT: usize = 2;
     const ALL: [Self; Self::COUNT] = [Self::Journal, Self::Peers];
 
-    fn at(self) -> usize {
+    pub(super) fn at(self) -> usize {
         match self {
             Self::Journal => 0,
             Self::Peers => 1,
@@ -50,6 +50,9 @@ impl Reader {
 struct Dirt {
     bits: Vec<u64>,
     count: usize,
+    /// The word that is looked at next. A reader who takes a part at a time goes round, so that slots which change again and
+    /// again do not keep it from the others.
+    at: usize,
 }
 
 impl Dirt {
@@ -166,17 +169,22 @@ impl<T> Slab<T> {
         self.dirty[reader.at()].count
     }
 
-    /// Hands out what has changed since it was last handed to this reader, at most `limit` slots, in order of their numbers.
+    /// Hands out what has changed since it was last handed to this reader, at most `limit` slots, from where the last call
+    /// stopped.
     pub(super) fn drain_dirty(&mut self, reader: Reader, limit: usize, mut sink: impl FnMut(&T)) -> usize {
         let mut drained = 0;
-        let mut word = 0;
         while drained < limit && self.dirty(reader) > 0 {
-            let Some(bits) = self.dirty[reader.at()].bits.get(word).copied() else { break };
+            let dirt = &mut self.dirty[reader.at()];
+            // There is a bit somewhere, so this goes round once at most.
+            let Some(bits) = dirt.bits.get(dirt.at).copied() else {
+                dirt.at = 0;
+                continue;
+            };
             if bits == 0 {
-                word += 1;
+                dirt.at += 1;
                 continue;
             }
-            let number = u32::try_from(word * 64).unwrap_or(NONE) + bits.trailing_zeros();
+            let number = u32::try_from(dirt.at * 64).unwrap_or(NONE) + bits.trailing_zeros();
             self.dirty[reader.at()].clear(number);
             if let Some(value) = self.get(number) {
                 sink(value);

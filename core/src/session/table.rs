@@ -16,6 +16,8 @@ use crate::ids::{Key, SessionId};
 
 /// Records that a walk looks at before it lets go of a shard's lock: some ten microseconds.
 const STEP: usize = 256;
+/// The same for agent states, which are many times larger.
+const STATES_STEP: usize = STEP / 8;
 
 /// A locked shard. Never hold two.
 pub type ShardGuard<'a> = MutexGuard<'a, Shard>;
@@ -74,6 +76,8 @@ pub struct Table {
     shards: Box<[Mutex<Shard>]>,
     seed: u64,
     sweep_at: AtomicU32,
+    /// The shard that each reader is handed first.
+    drain_at: [AtomicU32; Reader::COUNT],
 }
 
 impl Table {
@@ -87,6 +91,7 @@ impl Table {
             shards: (0..shards).map(|_| Mutex::new(Shard::new(options.seed, limit))).collect(),
             seed: options.seed,
             sweep_at: AtomicU32::new(0),
+            drain_at: Default::default(),
         }
     }
 
@@ -138,7 +143,16 @@ impl Table {
     /// at a time, or the order of one key's changes is lost. `sink` runs under a shard's lock: it must neither wait nor touch
     /// the table.
     pub fn drain_dirty(&self, reader: Reader, names: &Names, sink: &mut dyn FnMut(Entry)) {
-        self.drain(reader, names, &mut |_| (), sink);
+        self.drain(reader, names, &mut |_| (), &mut |entry| {
+            sink(entry);
+            true
+        });
+    }
+
+    /// The same as long as `sink` asks for more, and a little beyond; says whether it was cut short. The next call goes on where
+    /// this one stopped, so that everything comes in its turn, whatever changes again in the meantime.
+    pub fn drain_some(&self, reader: Reader, names: &Names, sink: &mut dyn FnMut(Entry) -> bool) -> bool {
+        self.drain(reader, names, &mut |_| (), sink)
     }
 
     /// The same for the peers, with what happened to sessions: whoever hears of a record must be able to hear before what
@@ -155,31 +169,51 @@ impl Table {
             lost += gone;
             happened.iter().for_each(|it| it.tell(names, news));
         };
-        self.drain(Reader::Peers, names, &mut first, sink);
+        self.drain(Reader::Peers, names, &mut first, &mut |entry| {
+            sink(entry);
+            true
+        });
         lost
     }
 
-    fn drain(&self, reader: Reader, names: &Names, first: &mut dyn FnMut(&mut Shard), sink: &mut dyn FnMut(Entry)) {
-        for shard in &self.shards {
-            // A shard that changes faster than it is drained must not keep the others waiting: what it holds now is the bound.
-            let most = {
-                let shard = shard.lock();
-                shard.len().max(shard.states())
-            };
-            for _ in 0..=most / STEP {
-                let mut shard = shard.lock();
+    fn drain(
+        &self,
+        reader: Reader,
+        names: &Names,
+        first: &mut dyn FnMut(&mut Shard),
+        sink: &mut dyn FnMut(Entry) -> bool,
+    ) -> bool {
+        let at = &self.drain_at[reader.at()];
+        let begin = at.load(Ordering::Relaxed) as usize;
+        for step in 0..self.shards.len() {
+            let number = (begin + step) & (self.shards.len() - 1);
+            let mut left = None;
+            loop {
+                let mut shard = self.shards[number].lock();
+                // A shard that changes faster than it is drained must not keep the others waiting: what it held at first is the
+                // bound.
+                let steps = left.unwrap_or_else(|| (shard.len() / STEP).max(shard.states() / STATES_STEP));
                 first(&mut shard);
+                let mut goes_on = true;
                 let more = shard.drain_dirty(reader, STEP, &mut |dirty| {
-                    sink(match dirty {
+                    goes_on = sink(match dirty {
                         Dirty::Seat(record) => Entry::Seat(record.entry(names)),
                         Dirty::State(state) => Entry::State(state.entry(names)),
                     });
                 });
-                if !more {
+                if !goes_on {
+                    // Not this one again first: it may have changed so much by then that the others would never come. There are
+                    // at most 4,096 shards.
+                    at.store(number as u32 + 1, Ordering::Relaxed);
+                    return true;
+                }
+                if !more || steps == 0 {
                     break;
                 }
+                left = Some(steps - 1);
             }
         }
+        false
     }
 
     /// From now on what happens to sessions is told, and at most so many changes wait in a shard; zero tells nothing.
@@ -231,47 +265,34 @@ impl Table {
 
     /// Up to `limit` seats and tombstones from a cursor on; the cursor to go on with, `None` at the end.
     pub fn page(&self, from: Cursor, limit: usize, sink: &mut dyn FnMut(&Record)) -> Option<Cursor> {
-        let (mut shard, mut slot) = (from.shard(), from.slot());
-        let mut left = limit.max(1);
-        while shard < self.shards.len() {
-            if left == 0 {
-                return Some(Cursor::at(shard, slot));
-            }
-            let step = left.min(STEP);
-            let mut met = 0;
-            for (number, record) in self.shards[shard].lock().page(slot, step) {
+        walk(&self.shards, from, limit, STEP, &mut |shard, slot, step, met| {
+            for (number, record) in shard.page(slot, step) {
                 sink(record);
-                (met, slot) = (met + 1, number + 1);
+                met(number);
             }
-            left -= met;
-            if met < step {
-                (shard, slot) = (shard + 1, 0);
-            }
-        }
-        None
+        })
     }
 
-    /// All of one shard, agent states included, for a snapshot: `None` when there is no such shard.
-    pub fn snapshot(&self, shard: usize, names: &Names, sink: &mut dyn FnMut(Entry)) -> Option<()> {
-        let mutex = self.shards.get(shard)?;
-        let mut slot = 0;
-        loop {
-            let mut met = 0;
-            for (number, record) in mutex.lock().page(slot, STEP) {
-                sink(Entry::Seat(record.entry(names)));
-                (met, slot) = (met + 1, number + 1);
+    /// Up to `limit` agent states from a cursor on, as [`Self::page`].
+    pub fn state_page(
+        &self,
+        from: Cursor,
+        limit: usize,
+        names: &Names,
+        sink: &mut dyn FnMut(StateEntry),
+    ) -> Option<Cursor> {
+        walk(&self.shards, from, limit, STATES_STEP, &mut |shard, slot, step, met| {
+            for (number, state) in shard.state_page(slot, step) {
+                sink(state.entry(names));
+                met(number);
             }
-            if met < STEP {
-                break;
-            }
-        }
-        mutex.lock().state_page().for_each(|state| sink(Entry::State(state.entry(names))));
-        Some(())
+        })
     }
 
     /// All agent states of one shard: `None` when there is no such shard.
     pub fn states_of(&self, shard: usize, names: &Names, sink: &mut dyn FnMut(StateEntry)) -> Option<()> {
-        self.shards.get(shard)?.lock().state_page().for_each(|state| sink(state.entry(names)));
+        let states = self.shards.get(shard)?.lock();
+        states.state_page(0, usize::MAX).for_each(|(_, state)| sink(state.entry(names)));
         Some(())
     }
 
@@ -309,4 +330,26 @@ impl Table {
         }
         found
     }
+}
+
+/// What one step of a walk does: looks at up to so many slots of a shard from one on, and says which it met.
+type Step<'a> = dyn FnMut(&Shard, u32, usize, &mut dyn FnMut(u32)) + 'a;
+
+/// Walks on from a cursor until `limit` slots were met, `stride` of them under one lock.
+fn walk(shards: &[Mutex<Shard>], from: Cursor, limit: usize, stride: usize, look: &mut Step<'_>) -> Option<Cursor> {
+    let (mut shard, mut slot) = (from.shard(), from.slot());
+    let mut left = limit.max(1);
+    while shard < shards.len() {
+        if left == 0 {
+            return Some(Cursor::at(shard, slot));
+        }
+        let step = left.min(stride);
+        let mut met = 0;
+        look(&shards[shard].lock(), slot, step, &mut |number| (met, slot) = (met + 1, number + 1));
+        left -= met;
+        if met < step {
+            (shard, slot) = (shard + 1, 0);
+        }
+    }
+    None
 }

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use maitred_core::clock::Time;
-use maitred_core::director::{Director, End, OrderId, ResetOrder};
+use maitred_core::director::{Director, End, OrderId, ResetOrder, SnapshotPlace};
 use maitred_core::entry::{EndReason, Entry, OperatorWord};
 use maitred_core::event::{Effect, Event as Told};
 use maitred_core::health::{Failure, FailureKind, Look, Outcome, Report};
@@ -365,14 +365,15 @@ impl World {
     #[must_use]
     pub fn table(&self, host: usize) -> Option<Vec<String>> {
         let director = self.director(host)?;
-        let (mut all, mut part) = (Vec::new(), 0);
+        let mut all = Vec::new();
         let mut sink = |entry: Entry| {
             if matches!(entry, Entry::Seat(_) | Entry::State(_)) {
                 all.push(format!("{entry:?}"));
             }
         };
-        while director.snapshot(part, self.hosts[host].now(self.now), &mut sink).is_some() {
-            part += 1;
+        let mut place = Some(SnapshotPlace::default());
+        while let Some(from) = place {
+            place = director.snapshot(&from, usize::MAX, self.hosts[host].now(self.now), &mut sink);
         }
         all.sort();
         Some(all)

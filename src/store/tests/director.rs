@@ -84,7 +84,11 @@ impl House {
 
 fn drained(source: &dyn Source) -> Vec<Entry> {
     let mut entries = Vec::new();
-    source.drain(&mut |entry| entries.push(entry));
+    let mut take = |entry| {
+        entries.push(entry);
+        true
+    };
+    while source.drain(&mut take) {}
     entries
 }
 
@@ -106,11 +110,11 @@ fn the_pages_of_a_snapshot_hold_everything() {
     let (first, second) = (House::new(), House::new());
     (0..500).for_each(|number| first.seat(number));
     drained(&*first.source);
-    let (mut page, mut entries, mut more) = (0, Vec::new(), true);
-    while more {
-        more = first.source.snapshot(page, &mut |entry| entries.push(entry));
-        page += 1;
-        assert!(page < 10_000, "it ends");
+    let (mut entries, mut pages, mut place) = (Vec::new(), 0, Some(SnapshotPlace::default()));
+    while let Some(from) = place {
+        place = first.source.snapshot(&from, 100, &mut |entry| entries.push(entry));
+        pages += 1;
+        assert!(entries.len() <= 100 * pages, "a page is bounded");
     }
     second.source.restore(entries);
     assert_eq!(first.known(0..500).len(), 500);

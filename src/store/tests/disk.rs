@@ -3,6 +3,7 @@
 use std::fs;
 use std::process::Command;
 
+use super::faults::{Call, Faults};
 use super::*;
 use crate::store::{FILE_NAME, Trouble};
 
@@ -168,4 +169,54 @@ fn a_disk_that_hangs_at_the_start_holds_up_nobody_and_its_records_come_late() {
     assert_eq!(registers.live(), [seat(1), seat(7)], "the late records reach the director");
     assert!(journal.stop(PATIENCE));
     assert_eq!(recovered(directory.path()).0, [seat(1), seat(7)]);
+}
+
+#[test]
+fn each_error_of_the_disk_is_an_alarm_and_nothing_is_lost_when_it_is_well_again() {
+    const EIO: i32 = 5;
+    const ENOSPC: i32 = 28;
+    let directory = tempfile::tempdir().expect("a directory");
+    let faults = Arc::new(Faults::default());
+    let planted = Arc::clone(&faults);
+    let opened = crate::store::open_after(directory.path(), &owner(), PATIENCE, move || planted.plant());
+    let opened = opened.expect("a start");
+    let registers = Registers::with(opened.recovered);
+    let journal = opened.journal.start(Arc::clone(&registers) as Arc<dyn Source>);
+    let mut number = 0;
+    let mut put = |registers: &Registers| {
+        registers.put(seat(number));
+        number += 1;
+    };
+    let kinds = [
+        (Call::Write, ENOSPC, Trouble::Full),
+        (Call::Sync, ENOSPC, Trouble::Full),
+        (Call::Write, EIO, Trouble::Io),
+        (Call::Sync, EIO, Trouble::Io),
+    ];
+    for (call, error, expected) in kinds {
+        put(&registers);
+        assert!(journal.flush(PATIENCE), "{call:?} {error}: written before");
+        let before = faults.hit();
+        faults.fail_at(call, error);
+        put(&registers);
+        assert!(!journal.flush(PATIENCE), "{call:?} {error}: nothing is acknowledged");
+        wait_for(&journal, "the alarm says what it is", |status| trouble(status) == Some(expected));
+        // Attempts go on, what changes meanwhile is taken, and a kill now would lose nothing that was acknowledged.
+        wait_for(&journal, "it tries again", |_| faults.hit() > before + 1);
+        put(&registers);
+        wait_for(&journal, "nothing piles up", |_| registers.held.lock().changed.is_empty());
+        faults.mend();
+        wait_for(&journal, "the disk is well again", |status| !is_failing(status));
+        put(&registers);
+        assert!(journal.flush(PATIENCE), "{call:?} {error}: written after");
+    }
+    assert!(aside_files(directory.path()).is_empty(), "the file was never at fault");
+    let copy = quick_directory();
+    fs::copy(directory.path().join(FILE_NAME), copy.path().join(FILE_NAME)).expect("copied");
+    assert!(journal.stop(PATIENCE));
+    for (what, path) in [("after a stop", directory.path()), ("after a kill", copy.path())] {
+        let (live, report) = recovered(path);
+        assert_eq!(live, registers.live(), "{what}");
+        assert_eq!((report.set_aside, report.dropped_batches, report.trouble), (None, 0, None), "{what}");
+    }
 }

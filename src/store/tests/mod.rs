@@ -4,15 +4,18 @@ mod cost;
 mod damage;
 mod director;
 mod disk;
+pub(super) mod faults;
 mod kill;
 mod recovery;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use maitred_core::clock::{Stamp, Time};
+use maitred_core::director::SnapshotPlace;
 use maitred_core::entry::{Entry, Life, SeatEntry, StateEntry};
 use maitred_core::ids::{DirectorName, Generation, IncarnationTag, Key, PoolName, ServerName, SessionId};
 use parking_lot::Mutex;
@@ -32,7 +35,7 @@ pub(super) struct Registers {
 #[derive(Debug, Default)]
 struct Held {
     live: BTreeMap<String, Entry>,
-    changed: Vec<Entry>,
+    changed: VecDeque<Entry>,
     clock: Time,
     broken: bool,
 }
@@ -46,7 +49,7 @@ impl Registers {
 
     pub(super) fn put(&self, entry: Entry) {
         self.merge(entry.clone());
-        self.held.lock().changed.push(entry);
+        self.held.lock().changed.push_back(entry);
     }
 
     pub(super) fn remove(&self, entry: &Entry) {
@@ -75,21 +78,36 @@ impl Registers {
 }
 
 impl Source for Registers {
-    fn drain(&self, sink: &mut dyn FnMut(Entry)) {
+    fn drain(&self, sink: &mut dyn FnMut(Entry) -> bool) -> bool {
         let mut held = self.held.lock();
         assert!(!held.broken, "a planted defect");
-        held.changed.drain(..).for_each(sink);
+        while let Some(entry) = held.changed.pop_front() {
+            if !sink(entry) {
+                return true;
+            }
+        }
+        false
     }
 
     fn clock(&self) -> Time {
         self.held.lock().clock
     }
 
-    fn snapshot(&self, page: usize, sink: &mut dyn FnMut(Entry)) -> bool {
-        const PAGE: usize = 1000;
+    fn snapshot(&self, from: &SnapshotPlace, limit: usize, sink: &mut dyn FnMut(Entry)) -> Option<SnapshotPlace> {
         let held = self.held.lock();
-        held.live.values().skip(page * PAGE).take(PAGE).cloned().for_each(sink);
-        held.live.len() > (page + 1) * PAGE
+        // The only place that carries a name.
+        let after = match from {
+            SnapshotPlace::Confirms(Some((_, name, _))) => Bound::Excluded(name.as_str()),
+            _ => Bound::Unbounded,
+        };
+        let mut last = None;
+        for (name, entry) in held.live.range::<str, _>((after, Bound::Unbounded)).take(limit) {
+            sink(entry.clone());
+            last = Some(name);
+        }
+        let place =
+            |name: &String| (PoolName::parse("agents").expect("a name"), Key::parse(name).expect("a key"), None);
+        last.map(|name| SnapshotPlace::Confirms(Some(place(name))))
     }
 
     fn restore(&self, entries: Vec<Entry>) {

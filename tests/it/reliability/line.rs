@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use maitred::store::{self, Source};
 use maitred_core::clock::{Stamp, Time};
+use maitred_core::director::SnapshotPlace;
 use maitred_core::entry::{Entry, Life, SeatEntry};
 use maitred_core::ids::{DirectorName, Generation, IncarnationTag, Key, PoolName, ServerName, SessionId};
+use maitred_core::session::Cursor;
 
 use super::process::cpu_seconds;
 use crate::support::director::{Director, Plan};
@@ -98,24 +100,22 @@ fn server_of(number: u64) -> &'static str {
     SERVERS[usize::try_from(number % 3).unwrap()]
 }
 
-/// What a journal may write in one commit.
-const PAGE: u64 = 4096;
-
 /// Hands so many sessions to a journal, once.
 struct Sessions {
     count: u64,
     now: Time,
-    given: AtomicBool,
+    given: AtomicU64,
 }
 
 impl Sessions {
-    fn give(&self, numbers: std::ops::Range<u64>, sink: &mut dyn FnMut(Entry)) {
+    /// Until there is enough; the number behind the last one.
+    fn give(&self, mut numbers: std::ops::Range<u64>, sink: &mut dyn FnMut(Entry) -> bool) -> u64 {
         let (pool, writer) = (PoolName::parse("ua").unwrap(), DirectorName::parse("east-1").unwrap());
         let servers = SERVERS.map(|name| ServerName::parse(name).unwrap());
-        for number in numbers {
+        for number in numbers.by_ref() {
             let mut session = [7; 16];
             session[..8].copy_from_slice(&number.to_be_bytes());
-            sink(Entry::Seat(SeatEntry {
+            let goes_on = sink(Entry::Seat(SeatEntry {
                 pool: pool.clone(),
                 key: Key::parse(&format!("agent-{number:012}@contact.example.com")).unwrap(),
                 session: SessionId(session),
@@ -128,15 +128,19 @@ impl Sessions {
                 seen: self.now,
                 minted: false,
             }));
+            if !goes_on {
+                break;
+            }
         }
+        numbers.start
     }
 }
 
 impl Source for Sessions {
-    fn drain(&self, sink: &mut dyn FnMut(Entry)) {
-        if !self.given.swap(true, Ordering::SeqCst) {
-            self.give(0..self.count, sink);
-        }
+    fn drain(&self, sink: &mut dyn FnMut(Entry) -> bool) -> bool {
+        let given = self.give(self.given.load(Ordering::SeqCst)..self.count, sink);
+        self.given.store(given, Ordering::SeqCst);
+        given < self.count
     }
 
     fn clock(&self) -> Time {
@@ -144,10 +148,14 @@ impl Source for Sessions {
     }
 
     // A long journal is compacted: what is not given then is gone.
-    fn snapshot(&self, page: usize, sink: &mut dyn FnMut(Entry)) -> bool {
-        let from = u64::try_from(page).unwrap() * PAGE;
-        self.give(from.min(self.count)..(from + PAGE).min(self.count), sink);
-        from + PAGE < self.count
+    fn snapshot(&self, from: &SnapshotPlace, limit: usize, sink: &mut dyn FnMut(Entry)) -> Option<SnapshotPlace> {
+        let SnapshotPlace::Seats(from) = from else { return None };
+        let (from, limit) = (from.to_bits(), u64::try_from(limit).unwrap());
+        let next = self.give(from..(from + limit).min(self.count), &mut |entry| {
+            sink(entry);
+            true
+        });
+        (next < self.count).then_some(SnapshotPlace::Seats(Cursor::from_bits(next)))
     }
 
     fn restore(&self, _: Vec<Entry>) {}
@@ -159,7 +167,7 @@ fn fill(state: &Path, count: u64) {
     opened.recovered.for_each(drop);
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let now = Time(u64::try_from(wall.as_millis()).unwrap());
-    let journal = opened.journal.start(Arc::new(Sessions { count, now, given: AtomicBool::new(false) }));
+    let journal = opened.journal.start(Arc::new(Sessions { count, now, given: AtomicU64::new(0) }));
     assert!(
         journal.flush(Duration::from_mins(5)) && journal.stop(Duration::from_mins(1)),
         "the journal is not written"

@@ -6,7 +6,8 @@ use super::house::House;
 use super::rig::*;
 use super::servers::*;
 use crate::director::{
-    Confirm, Confirmed, Expected, FenceRefusal, ResetReason, ServerFence, SessionState, StateRefusal, StateTag,
+    Confirm, Confirmed, Expected, FenceRefusal, ResetReason, ServerFence, SessionState, SnapshotPlace, StateRefusal,
+    StateTag,
 };
 use crate::entry::{EndReason, Entry, Life};
 use crate::ids::{Generation, Key};
@@ -313,9 +314,9 @@ fn aliases_and_states_come_back_from_journal_and_snapshot_in_any_order() {
     confirm(&rig, of(&mut servers, &other), &other, "1001").unwrap();
     put(&rig, of(&mut servers, &other), &other, "draft").unwrap();
     let mut snapshot = Vec::new();
-    let mut part = 0;
-    while rig.director.snapshot(part, rig.now, &mut |entry| snapshot.push(entry)).is_some() {
-        part += 1;
+    let mut place = Some(SnapshotPlace::default());
+    while let Some(from) = place {
+        place = rig.director.snapshot(&from, 1, rig.now, &mut |entry| snapshot.push(entry));
     }
     let journal = rig.entries();
     for entries in [journal, snapshot] {

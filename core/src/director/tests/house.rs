@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::rig::*;
+use crate::director::SnapshotPlace;
 use crate::entry::Entry;
 use crate::ids::DirectorName;
 use crate::session::TableOptions;
@@ -125,14 +126,14 @@ impl House {
     pub(super) fn table(&self, who: &str) -> Vec<String> {
         let director = &self.rigs[who].director;
         let mut all = Vec::new();
-        let mut part = 0;
         let mut sink = |entry: Entry| {
             if matches!(entry, Entry::Seat(_) | Entry::State(_)) {
                 all.push(format!("{entry:?}"));
             }
         };
-        while director.snapshot(part, self.rigs[who].now, &mut sink).is_some() {
-            part += 1;
+        let mut place = Some(SnapshotPlace::default());
+        while let Some(from) = place {
+            place = director.snapshot(&from, 1000, self.rigs[who].now, &mut sink);
         }
         all.sort();
         all

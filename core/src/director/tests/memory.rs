@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::rig::*;
+use crate::director::SnapshotPlace;
 use crate::entry::{Entry, OperatorWord};
 use crate::seating::Affinity;
 
@@ -38,9 +39,11 @@ fn a_snapshot_holds_everything_and_order_and_repetition_do_not_matter() {
     }
     rig.order("ua1", OperatorWord::Drain);
     let mut entries = Vec::new();
-    let mut part = 0;
-    while rig.director.snapshot(part, rig.now, &mut |entry| entries.push(entry)).is_some() {
-        part += 1;
+    let mut place = Some(SnapshotPlace::default());
+    while let Some(from) = place {
+        let before = entries.len();
+        place = rig.director.snapshot(&from, 7, rig.now, &mut |entry| entries.push(entry));
+        assert!(entries.len() - before <= 7, "a page is bounded");
     }
     let mut twice: Vec<_> = entries.iter().rev().cloned().collect();
     twice.extend(entries);
