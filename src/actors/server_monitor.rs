@@ -7,8 +7,8 @@
 //! coalesced before they are sent ([`Monitor::probe_now`]). An interval fires in bursts after a stall: each look arms the timer
 //! for the next one. An actor that holds its own address never ends: this one holds none, and a test shows that it ends.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actix::fut::wrap_future;
@@ -28,6 +28,11 @@ pub const EARLY_GAP: Duration = Duration::from_millis(500);
 /// Shortest pause after a look, whatever the observer answers: a look that took longer than its interval must not be followed by
 /// the next one without a breath.
 const BREATH: Duration = Duration::from_millis(10);
+
+/// Looks begin on these ticks, those of all servers on the same ones: a thousand servers wake the thread fifty times a second
+/// instead of a thousand, and the answers of one tick are mostly there when the last of its questions is out. Waking was most
+/// of what looks cost.
+const TICK: Duration = Duration::from_millis(20);
 
 /// Who is told what was seen. Called on the monitors' thread: must be quick and must not block.
 pub trait Observer: Send + Sync + 'static {
@@ -84,6 +89,16 @@ pub fn spawn(arbiter: &ArbiterHandle, target: Arc<Target>, observer: Arc<dyn Obs
     Monitor { address, asked }
 }
 
+/// The first tick at or behind a moment.
+fn tick_at(moment: Instant) -> Instant {
+    static FIRST: OnceLock<Instant> = OnceLock::new();
+    let since = moment.saturating_duration_since(*FIRST.get_or_init(Instant::now));
+    let beyond = since.as_nanos() % TICK.as_nanos();
+    // Less than a tick.
+    let beyond = Duration::from_nanos(u64::try_from(beyond).unwrap_or(0));
+    if beyond.is_zero() { moment } else { moment + (TICK - beyond) }
+}
+
 /// When the first look of a server comes.
 fn first_look(server: &ServerName, interval: Duration) -> Duration {
     // The upper 32 bits of the hash as a fraction of the interval.
@@ -138,8 +153,9 @@ impl ServerMonitor {
         if let Some(timer) = self.timer.take() {
             context.cancel_future(timer);
         }
+        // Exact, so that ticks do not add up.
         self.due = due;
-        let delay = due.saturating_duration_since(Instant::now());
+        let delay = tick_at(due).saturating_duration_since(Instant::now());
         self.timer = Some(context.run_later(delay, |monitor, context| {
             monitor.timer = None;
             monitor.look(context);
@@ -253,6 +269,18 @@ mod tests {
             tenths[usize::try_from(delay.as_millis() / 200).unwrap()] += 1;
         }
         assert!(tenths.iter().all(|count| (60..140).contains(count)), "{tenths:?}");
+    }
+
+    #[test]
+    fn looks_of_all_servers_begin_on_common_ticks_soon_after_they_are_due() {
+        let now = Instant::now();
+        let first = tick_at(now + TICK);
+        for millis in 0..200 {
+            let due = now + TICK + Duration::from_micros(millis * 997);
+            let tick = tick_at(due);
+            assert!(tick >= due && tick - due < TICK);
+            assert_eq!((tick - first).as_nanos() % TICK.as_nanos(), 0);
+        }
     }
 
     #[actix_rt::test]
