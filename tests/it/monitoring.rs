@@ -1,5 +1,6 @@
 //! What monitoring sees: promtool reads the metrics, the internal door is closed to strangers, a container's health check asks.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -9,6 +10,7 @@ use crate::support::client::Client;
 use crate::support::director::{Director, Plan};
 use crate::support::process::require;
 use crate::support::stub::StubServer;
+use crate::support::tree::root;
 use crate::support::wait;
 
 fn director() -> (StubServer, Director) {
@@ -46,6 +48,22 @@ fn promtool_has_nothing_to_say_about_the_metrics() {
     let checked = Command::new(promtool()).args(["check", "metrics"]).stdin(input).output().unwrap();
     let words = format!("{}{}", String::from_utf8_lossy(&checked.stdout), String::from_utf8_lossy(&checked.stderr));
     assert!(checked.status.success() && words.is_empty(), "{words}\n{text}");
+}
+
+/// `conf/alerts.yml` is what it says, and asks for metrics that exist.
+#[test]
+fn promtool_takes_the_alerts_that_we_hand_out() {
+    let file = root().join("conf/alerts.yml");
+    let checked = Command::new(promtool()).args(["check", "rules"]).arg(&file).output().unwrap();
+    assert!(checked.status.success(), "{checked:?}");
+    let documented = std::fs::read_to_string(root().join("docs/metrics.md")).unwrap();
+    let text = std::fs::read_to_string(&file).unwrap();
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let asked: BTreeSet<&str> = words.filter(|word| word.starts_with("maitred_")).collect();
+    assert!(asked.len() > 5);
+    for metric in asked {
+        assert!(documented.contains(&format!("| `{metric}` |")), "{metric} is no metric");
+    }
 }
 
 #[test]

@@ -27,19 +27,23 @@ pub(crate) struct Backend<'a> {
 
 impl HaProxy {
     pub(crate) fn start(backends: &[Backend<'_>]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let socket = folder.path().join("admin.sock");
-        let mut text = format!(
-            "global\n  stats socket {} mode 600 level admin\ndefaults\n  mode http\n  timeout connect 5s\n  timeout client 5s\n  \
-             timeout server 5s\n  default-server inter 100ms fall 2 rise 1\n",
-            socket.display()
-        );
+        let mut text = "defaults\n  mode http\n  timeout connect 5s\n  timeout client 5s\n  timeout server 5s\n  \
+                        default-server inter 100ms fall 2 rise 1\n"
+            .to_owned();
         for backend in backends {
             text += &format!("backend {}\n  {}\n", backend.name, backend.check.replace('\n', "\n  "));
             for (name, address) in backend.servers {
                 text += &format!("  server {name} {address}\n");
             }
         }
+        Self::run(&text)
+    }
+
+    /// With this configuration, and a socket to ask what it thinks.
+    pub(crate) fn run(configuration: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("admin.sock");
+        let text = format!("global\n  stats socket {} mode 600 level admin\n{configuration}", socket.display());
         let file = folder.path().join("haproxy.cfg");
         fs::write(&file, &text).unwrap();
         let mut process = Process::start("haproxy", Command::new("haproxy").arg("-db").arg("-f").arg(&file));
