@@ -17,7 +17,7 @@ pub use story::{Because, NextMove, RoleStory, SiteCount, SiteStory};
 
 use crate::clock::Mono;
 use crate::fault::{Fault, planted};
-use crate::ids::DatacenterName;
+use crate::ids::{DatacenterName, DirectorName};
 use crate::settings::{Failback, FailoverSettings, Isolated};
 
 /// Failovers are counted over this window for the growing hold-down.
@@ -90,6 +90,8 @@ impl Since {
 /// What another director holds about the role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
+    /// Whose word.
+    pub director: DirectorName,
     /// The datacenter that it holds to be active.
     pub active: DatacenterName,
     /// Since how long; zero when it only supposes so.
@@ -565,7 +567,13 @@ mod tests {
     }
 
     fn claim(active: &str, began: u64) -> Claim {
-        Claim { active: dc(active), began: Duration::from_secs(began), epoch: 0, failovers: 0 }
+        Claim {
+            director: DirectorName::parse("west-1").unwrap(),
+            active: dc(active),
+            began: Duration::from_secs(began),
+            epoch: 0,
+            failovers: 0,
+        }
     }
 
     #[test]

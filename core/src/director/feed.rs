@@ -19,6 +19,8 @@ use crate::wire::Message;
 /// Changes that one shard keeps until they are collected: a storm of 20,000 starts between two collections, spread over 64 shards,
 /// is a tenth of it.
 pub(super) const CHANGES_MAX: usize = 4096;
+/// Most servers that one session is said to have seen.
+const SERVERS_SEEN_MAX: usize = 16;
 /// A server with at most so many sessions: what happens to it is told for each of them. With more it is an incident.
 const ONE_BY_ONE_MAX: u32 = 16;
 
@@ -122,6 +124,26 @@ impl Director {
         }
         self.collect_events(now);
         self.news.lock().feed.read(reading, most, now.mono)
+    }
+
+    /// The servers at which a session was, the first one first, as far as the kept events reach; the one of the seat is the last.
+    #[must_use]
+    pub fn servers_seen(&self, seat: &SeatEntry, now: Now) -> Vec<ServerName> {
+        self.collect_events(now);
+        let mut seen: Vec<ServerName> = Vec::new();
+        let news = self.news.lock();
+        for of in news.feed.turns_of(seat.session).filter(|of| of.pool == seat.pool && of.key == seat.key) {
+            // Two directors may tell of one turn; only another server is news.
+            for server in of.from.iter().chain([&of.server]) {
+                seen.retain(|known| known != server);
+                seen.push(server.clone());
+            }
+        }
+        seen.retain(|known| *known != seat.server);
+        let most = SERVERS_SEEN_MAX - 1;
+        seen.drain(..seen.len().saturating_sub(most));
+        seen.push(seat.server.clone());
+        seen
     }
 
     /// Somebody listens for kept starts, or no longer does; while nobody does, they cost nothing.

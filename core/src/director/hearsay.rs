@@ -155,6 +155,7 @@ impl Hearsay {
     /// What the others hold about a pool's role now.
     pub(super) fn claims(&self, pool: &PoolName, now: Mono) -> Vec<Claim> {
         let claim = |heard: &Heard<RoleWord>| Claim {
+            director: heard.word.director.clone(),
             active: heard.word.active.clone(),
             began: match heard.word.began_ms {
                 0 => Duration::ZERO,

@@ -228,7 +228,7 @@ pub(super) fn story(role: &RoleStory) -> Value {
             "datacenter": next.to, "cause": next.cause.as_str(), "in_seconds": next.wait.as_secs_f64(),
         })),
         "claims": role.claims.iter().map(|claim| json!({
-            "active": claim.active, "since_seconds": claim.began.as_secs_f64(), "epoch": claim.epoch,
+            "director": claim.director, "active": claim.active, "since_seconds": claim.began.as_secs_f64(), "epoch": claim.epoch,
             "failovers_last_hour": claim.failovers,
         })).collect::<Vec<_>>(),
         "datacenters": role.sites.iter().map(site).collect::<Vec<_>>(),

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use maitred_core::clock::Time;
 use maitred_core::director::{Director, SessionsFilter};
 use maitred_core::entry::{EndReason, Life, SeatEntry};
-use maitred_core::ids::{Key, PoolName, ServerName, SessionId};
+use maitred_core::ids::{Generation, Key, PoolName, ServerName, SessionId};
 use serde_json::{Value, json};
 
 use super::moment::written;
@@ -55,7 +55,10 @@ pub(super) fn read(call: &Call<'_>) -> Result<Reply, Problem> {
     let session = query.take("session").map(|text| session_id(&text)).transpose()?;
     query.end()?;
     let entry = find(call, session)?;
-    Ok(answered(&described(&entry, &call.internal.edge.director)))
+    let director = &call.internal.edge.director;
+    let mut shown = described(&entry, director);
+    shown["servers_seen"] = json!(director.servers_seen(&entry, call.ask.now));
+    Ok(answered(&shown))
 }
 
 /// The session that the path names; a tombstone too, which says who ended it.
@@ -98,6 +101,7 @@ pub(super) fn described(entry: &SeatEntry, director: &Director) -> Value {
         "generation": entry.generation,
         "moves": entry.generation.get() - 1,
         "state": director.session_state(entry).as_str(),
+        "reason": reason(entry),
         "ended_by": ended,
         "server": entry.server,
         "datacenter": server.map(|server| &server.settings.datacenter),
@@ -109,6 +113,16 @@ pub(super) fn described(entry: &SeatEntry, director: &Director) -> Value {
         "seen": written(entry.seen),
         "expires": ttl.map(|ttl| written(started.max(entry.seen) + ttl)),
     })
+}
+
+/// Why the record says what it says.
+fn reason(entry: &SeatEntry) -> &'static str {
+    match entry.life {
+        Life::Ended(reason) => ended_by(reason),
+        Life::Live if entry.stamp.time() == Time::default() => "walk_in",
+        Life::Live if entry.generation == Generation::FIRST => "new",
+        Life::Live => "moved",
+    }
 }
 
 /// The word for who ended a session.

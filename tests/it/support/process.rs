@@ -113,7 +113,7 @@ pub(crate) fn require(path: &str) {
 }
 
 #[track_caller]
-fn missing(part: &str, reason: &str) -> ! {
+pub(crate) fn missing(part: &str, reason: &str) -> ! {
     panic!("{part}: {reason}. `tests/run` installs what the tests need.")
 }
 
