@@ -19,11 +19,13 @@ pub enum Fault {
     FallEarly,
     /// The role leaves without `failover.after`.
     NoDelay,
+    /// A confirm moves its seat's stamp.
+    ConfirmStamps,
 }
 
 impl Fault {
     /// All that can be planted.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::ClampOnRead,
         Self::DropBySequence,
         Self::FreezeAlone,
@@ -31,6 +33,7 @@ impl Fault {
         Self::GenerationFirst,
         Self::FallEarly,
         Self::NoDelay,
+        Self::ConfirmStamps,
     ];
 
     /// The word of the command line.
@@ -44,6 +47,7 @@ impl Fault {
             Self::GenerationFirst => "generation-first",
             Self::FallEarly => "fall-early",
             Self::NoDelay => "no-delay",
+            Self::ConfirmStamps => "confirm-stamps",
         }
     }
 }

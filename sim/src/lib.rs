@@ -7,6 +7,7 @@ pub mod host;
 pub mod invariants;
 pub mod plan;
 pub mod random;
+pub mod story;
 pub mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -70,9 +71,12 @@ pub fn trace(seed: u64, planted: Option<fault::Fault>, tell: &mut dyn FnMut(u64,
     while world.step() {
         for seen in world.seen() {
             if !matches!(seen, world::Seen::Tick) {
-                tell(world.now, format!("{seen:?}"));
+                tell(world.now, story::line(&seen));
             }
         }
+    }
+    for line in story::end(&world) {
+        tell(world.now, line);
     }
     fault::plant(None);
 }

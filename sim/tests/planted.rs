@@ -44,3 +44,8 @@ fn a_fall_counter_that_is_off_by_one_is_found() {
 fn a_failover_without_delay_is_found() {
     found(Fault::NoDelay);
 }
+
+#[test]
+fn a_confirm_that_moves_the_stamp_is_found() {
+    found(Fault::ConfirmStamps);
+}

@@ -10,7 +10,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::Director;
-use super::lists::{Desk, Papers};
+use super::lists::{Desk, Done, Papers};
 use super::resets::{At, MISMATCH_STANDS, Mismatch, OrderId, Over, ResetOrder, judge};
 use super::told::Own;
 use super::walk_in::{Word, outdated_word};
@@ -28,6 +28,8 @@ pub const DONE_MAX: usize = 4096;
 pub const ORDERS_MAX: usize = 1000;
 /// A difference is not judged by waiting while a linked director lags this much (R6).
 const LAG_MAX: Duration = Duration::from_secs(10);
+/// A server that still lists what it said it has reset, this long after it said so last, is told again.
+const DONE_STANDS: Duration = Duration::from_secs(60);
 /// A sighting is written down when it is later than the known one by this part of the TTL (R18).
 const SEEN_STEPS: u32 = 8;
 
@@ -272,15 +274,16 @@ impl Papers {
         // A list that is not valid says nothing, neither that a difference goes on nor that it has ended.
         if list.is_valid() {
             self.mismatches.retain(|place, known| over.get(place).is_some_and(|(_, over)| *over == known.over));
-            self.done.extend(done);
         }
+        self.hear_done(done, now);
         let mut orders = BTreeMap::new();
         for (place, (item, over)) in over {
             let order = at.order(&item, over.reason.clone(), Some(u64::from(over.generation.get())));
             let at_once = over.at_once;
             let mismatch = self.mismatches.entry(place.clone()).or_insert(Mismatch { over, since: now.mono });
             let waited = now.mono.since(mismatch.since) >= MISMATCH_STANDS;
-            if right != Right::None && (at_once || (right == Right::All && waited)) {
+            let settled = self.done.get(&order.id).is_some_and(|done| item.since <= done.first);
+            if right != Right::None && !settled && (at_once || (right == Right::All && waited)) {
                 orders.insert(place, order);
             }
         }
@@ -290,18 +293,27 @@ impl Papers {
         if list.is_valid() {
             // Only what would still be given needs to be remembered.
             let open: std::collections::BTreeSet<OrderId> = orders.values().map(|order| order.id).collect();
-            self.done.retain(|id| open.contains(id));
             self.given.retain(|id| open.contains(id));
         }
-        let (mut first, again): (Vec<_>, Vec<_>) = orders
-            .into_values()
-            .filter(|order| !self.done.contains(&order.id))
-            .partition(|order| !self.given.contains(&order.id));
+        let (mut first, again): (Vec<_>, Vec<_>) =
+            orders.into_values().partition(|order| !self.given.contains(&order.id));
         first.iter_mut().for_each(|order| order.first = true);
         // New ones first, so that orders which a server never confirms do not keep the others waiting.
         first.extend(again);
         first.truncate(ORDERS_MAX);
         self.given.extend(first.iter().map(|order| order.id));
         first
+    }
+
+    /// Notes what the server says that it has carried out. That settles the stay which it listed then: one that begins later
+    /// under the same session and generation (a cookie of the ended one, shown to a director that has not heard of the end) has
+    /// the same order, and is given it again; so is one that is listed on long after.
+    fn hear_done(&mut self, done: &[OrderId], now: Now) {
+        self.done.retain(|_, done| now.mono.since(done.last) < DONE_STANDS);
+        for id in done {
+            if self.done.len() < DONE_MAX || self.done.contains_key(id) {
+                self.done.entry(*id).or_insert(Done { first: now.time, last: now.mono }).last = now.mono;
+            }
+        }
     }
 }

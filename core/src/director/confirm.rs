@@ -10,6 +10,7 @@ use super::fence::{FenceRefusal, ServerFence};
 use crate::alias::SessionPlace;
 use crate::clock::{Now, Stamp};
 use crate::entry::{ConfirmedEntry, EndReason, Life, SeatEntry};
+use crate::fault::{Fault, planted};
 use crate::held::Item;
 use crate::ids::{Key, PoolName, SessionId};
 use crate::session::{Mark, STAMP_AHEAD_MAX, Sitting, admit};
@@ -61,7 +62,11 @@ impl Director {
         let agent = confirm.agent.clone().unwrap_or_else(|| key.clone());
         let seat_key = self.table.key(named.pool.ix(), key, named.session);
         let mut shard = self.table.lock(&seat_key);
-        let sitting = self.fenced(&mut shard, &seat_key, key, session, &named, &confirm.fence, now)?;
+        let mut sitting = self.fenced(&mut shard, &seat_key, key, session, &named, &confirm.fence, now)?;
+        if planted(Fault::ConfirmStamps) {
+            sitting = Sitting { stamp: Stamp::next(now.time, Some(sitting.stamp)), writer: self.writer, ..sitting };
+            let _ = shard.put(&seat_key, sitting);
+        }
         let seat = self.entry_of(&sitting, named.pool, key);
         // Under the shard's lock, so that an end comes either before or after, and never between.
         let (changed, left) = self.register(&seat, &agent, named.session, confirm, now)?;

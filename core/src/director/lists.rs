@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use super::outages::Outages;
 use super::resets::{Mismatch, OrderId};
 use super::told::Told;
+use crate::clock::{Mono, Time};
 use crate::held::{List, Place};
 use crate::ids::IncarnationTag;
 use crate::session::ServerIx;
@@ -41,12 +42,21 @@ pub(super) struct Desk {
 pub(super) struct Papers {
     /// Since when the table says otherwise than the list.
     pub(super) mismatches: BTreeMap<Place, Mismatch>,
-    /// Orders that the server has said are done, while they would still be given.
-    pub(super) done: BTreeSet<OrderId>,
+    /// Orders that the server has said are done, lately.
+    pub(super) done: BTreeMap<OrderId, Done>,
     /// Orders that were given before.
     pub(super) given: BTreeSet<OrderId>,
     /// What dependencies broke.
     pub(super) outages: Outages,
+}
+
+/// When a server said that an order is done.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Done {
+    /// For the first time: a session that it lists anew since then has come back.
+    pub(super) first: Time,
+    /// For the last time.
+    pub(super) last: Mono,
 }
 
 impl Lists {

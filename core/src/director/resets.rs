@@ -140,9 +140,10 @@ pub(super) struct Mismatch {
 
 /// Whether the record of a listed key says that this server's session is over (R6), and why.
 ///
-/// Stricter than the rule in three places, each where a reset could hit the agent's only session: a server's own word (stamp 0)
-/// ends nothing; a start at a server that has lost the session since ends nothing; and without a lower generation nothing ends
-/// here while the other server shows a complete list without the key.
+/// Stricter than the rule in four places, each where a reset could hit the agent's only session: a server's own word (stamp 0)
+/// ends nothing; a start at a server that has lost the session since ends nothing; without a lower generation nothing ends
+/// here while the other server shows a complete list without the key; and a higher one than the record's may come of a later
+/// start that nobody remembers any more (journals that were lost, or put back from an old copy), so it takes evidence to end it.
 pub(super) fn judge(
     item: &Item,
     server: ServerIx,
@@ -151,22 +152,22 @@ pub(super) fn judge(
     lists: &Lists,
     now: Mono,
 ) -> Option<Over> {
-    let listed = item.held.generation;
-    // The server has seen a seat of a higher generation than this director remembers: perhaps a later one. It is not, where the
-    // record's start came after the server had it: two directors that did not hear of each other count alone, and the stamp
-    // decides (R1).
-    let higher = listed.is_some_and(|listed| listed > record.generation);
-    if record.stamp == Stamp::ZERO || (higher && item.since >= record.stamp.time()) {
+    if record.stamp == Stamp::ZERO {
         return None;
     }
+    let listed = item.held.generation;
     let at_once = listed.is_some_and(|listed| listed < record.generation);
+    let higher = listed.is_some_and(|listed| listed > record.generation);
+    // What was listed before the record's start or end is older than that: two directors that did not hear of each other count
+    // generations alone, and the stamp decides (R1).
+    let older = item.since < record.stamp.time() || (!higher && item.since == record.stamp.time());
     let over = |reason| Some(Over { reason, generation: record.generation, at_once });
     match record.life {
         Life::Ended(reason) => {
-            let same = item.held.session.map(|session| session == record.session);
-            // Without a word about the session, what was listed before the end is what was ended; what came later is new.
-            let before = item.since <= record.stamp.time();
-            (at_once || same.unwrap_or(listed.is_some() || before)).then(|| over(ResetReason::Ended(reason)))?
+            let same = item.held.session.is_some_and(|session| session == record.session) && !higher;
+            // A ticket without its session's id cannot be told from the one that ended.
+            let alike = item.held.session.is_none() && listed.is_some() && !higher;
+            (at_once || same || alike || older).then(|| over(ResetReason::Ended(reason)))?
         }
         Life::Live if record.server == server => None,
         Life::Live => {
@@ -177,14 +178,20 @@ pub(super) fn judge(
             if record.incarnation.contradicts(told.as_ref().map_or(other.tag(), |told| told.life)) {
                 return None;
             }
-            let lacks = match told.map(|told| told.says) {
-                Some(Some(ListSays::Lacks { unlisted })) => unlisted || !at_once,
-                Some(Some(ListSays::Holds { .. }) | None) => false,
-                None => shown.is_some_and(|list| {
-                    list.is_unlisted(&item.place) || (!at_once && list.is_valid() && list.find(&item.place).is_none())
+            let (holds, unlisted) = match told.map(|told| told.says) {
+                Some(Some(ListSays::Lacks { unlisted })) => (Some(false), unlisted),
+                Some(Some(ListSays::Holds { .. })) => (Some(true), false),
+                Some(None) => (None, false),
+                None => shown.map_or((None, false), |list| {
+                    let holds = list.is_valid().then(|| list.find(&item.place).is_some());
+                    (holds, list.is_unlisted(&item.place))
                 }),
             };
-            if lacks { None } else { over(ResetReason::Moved) }
+            let lacks = unlisted || (!at_once && holds == Some(false));
+            // Also a sighting tells that both have it: only the other server's list raises it without a start (R18).
+            let both = holds == Some(true) || record.seen.time() > item.since;
+            let unproved = higher && !older && !both;
+            if lacks || unproved { None } else { over(ResetReason::Moved) }
         }
     }
 }

@@ -550,7 +550,7 @@ mod tests {
     fn votes_that_nobody_renews_lapse_to_unconfirmed() {
         let mut one = One::new();
         one.look(&good(), 0);
-        let lasts = 9_000;
+        let lasts = 7_000;
         assert_eq!(one.health.next_deadline(&one.pool(), at(0)), Some(Mono(lasts + 1)));
         assert_eq!(one.input(lasts), Input::Up);
         assert_eq!(one.input(lasts + 1), Input::Unconfirmed);
@@ -713,16 +713,16 @@ mod tests {
     fn other_directors_of_the_own_site_hold_it_up_until_their_votes_lapse() {
         let mut one = One::new();
         let peer = DirectorName::parse("d2").unwrap();
-        let (heard, age, lasts) = (Mono(0), Duration::from_secs(1), Duration::from_secs(9));
+        let (heard, age, lasts) = (Mono(0), Duration::from_secs(1), Duration::from_secs(6));
         one.health.hear(peer.clone(), HeardVote { site: Site::Own, vote: Vote::Up, heard, age, lasts });
         for millis in 0..4 {
             one.look(&bad(FailureKind::Refused), millis);
         }
         assert_eq!(one.health.verdict().state(), Some(State::Up));
-        assert_eq!(one.health.next_deadline(&one.pool(), at(4)), Some(Mono(8_001)));
-        one.look(&bad(FailureKind::Refused), 8_000);
+        assert_eq!(one.health.next_deadline(&one.pool(), at(4)), Some(Mono(5_001)));
+        one.look(&bad(FailureKind::Refused), 5_000);
         assert_eq!(one.health.verdict().state(), Some(State::Up));
-        one.look(&bad(FailureKind::Refused), 8_001);
+        one.look(&bad(FailureKind::Refused), 5_001);
         assert_eq!(one.health.verdict().state(), Some(State::Down));
         one.health.forget_all_but(&BTreeMap::new());
         assert!(one.health.heard().is_empty());

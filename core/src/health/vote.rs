@@ -40,14 +40,14 @@ pub fn probe_interval(settings: &HealthSettings, site: Site) -> Duration {
     }
 }
 
-/// How long a vote stays fresh after the look that it rests on.
+/// How long a vote stays fresh after the look that it rests on: as long as a death may go unseen.
 ///
-/// R12: `fall` × the voter's probe interval. One interval and one timeout are added, so that with `fall = 1` a vote does not
-/// lapse while the look that renews it is under way.
+/// R12: `fall` × the voter's probe interval, and the timeout of the look that renews it; with `fall = 1` two intervals, so that
+/// it does not lapse while that look is on its way. Not longer: the last word of a director that died with the server keeps the
+/// server up, and the delay of a failover begins when it lapses.
 #[must_use]
 pub fn vote_lasts(settings: &HealthSettings, site: Site) -> Duration {
-    let looks = settings.fall.saturating_add(1);
-    probe_interval(settings, site).saturating_mul(looks).saturating_add(settings.timeout)
+    probe_interval(settings, site).saturating_mul(settings.fall.max(2)).saturating_add(settings.timeout)
 }
 
 /// What one director says about one server. No vote yet is the absence of this.
@@ -181,10 +181,12 @@ impl Voter {
         self.successes = self.successes.saturating_add(1);
         self.last = LastLook::Good;
         self.silent = None;
+        // Of a server that this run never saw up it said nothing (R11): there is no down to rise from.
+        let unsaid = self.site == Site::Other && !self.seen_up;
         self.seen_up = true;
         match self.opinion {
             Opinion::None => self.opinion = Opinion::Up,
-            Opinion::Down if self.successes >= settings.rise => self.opinion = Opinion::Up,
+            Opinion::Down if unsaid || self.successes >= settings.rise => self.opinion = Opinion::Up,
             Opinion::Down | Opinion::Up => {}
         }
     }
@@ -383,7 +385,9 @@ mod tests {
             (Site::Own, "rtr", "??D"),
             (Site::Own, "grgrgrgrgr", "UUUUUUUUUU"),
             (Site::Other, "rrrr", "??nn"),
-            (Site::Other, "rrrgg", "??nDU"),
+            (Site::Other, "rrrg", "??nU"),
+            (Site::Other, "rrrgrrr", "??nUUUD"),
+            (Site::Other, "grrrgg", "UUUDDU"),
             (Site::Other, "grrr", "UUUD"),
         ] {
             assert_eq!(trace(&mut Voter::new(site), looks, 0), votes, "{site:?} {looks}");
@@ -450,7 +454,7 @@ mod tests {
             assert_eq!(next(Site::Own, looks, false), fast, "{looks}");
             assert_eq!(next(Site::Own, looks, true), usual, "{looks}");
         }
-        for looks in ["g", "rrr", "grrr", "rrrr", "rrrgg", "rrrgr"] {
+        for looks in ["g", "rrr", "grrr", "rrrr", "rrrgg", "grrrgr"] {
             assert_eq!(next(Site::Own, looks, false), usual, "{looks}");
             assert_eq!(next(Site::Other, looks, false), usual * 5, "{looks}");
         }

@@ -5,9 +5,9 @@ use super::Invariant;
 use crate::plan::Node;
 use crate::world::{Seen, World};
 
-/// `failover.after`, two rounds of looks from the other site with their timeouts, the votes of a site whose directors died, and
-/// a second for the words to arrive over a thin wire.
-pub(super) const MOVED_AFTER_MS: u64 = 15_000 + 2 * 10_000 + 3_000 + 9_000 + 3_000;
+/// `failover.after` behind the last word that a server serves, which is fresh for three looks of the other site and a timeout
+/// (a director may die with the server right after it looked); and for what is on its way over a thin wire.
+pub(super) const MOVED_AFTER_MS: u64 = 15_000 + 3 * 10_000 + 1_000 + 4_000;
 
 pub(super) struct Failover;
 

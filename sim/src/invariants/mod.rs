@@ -4,6 +4,7 @@ mod alg;
 mod bound;
 mod codec;
 mod double;
+mod events;
 mod failover;
 mod fall;
 mod last;
@@ -16,6 +17,7 @@ mod quiet;
 mod reset;
 mod role;
 mod said;
+mod stamp;
 
 use crate::world::{Seen, World};
 
@@ -47,6 +49,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(bound::Bound),
         Box::new(codec::Codec),
         Box::new(double::Double::default()),
+        Box::new(events::Events::default()),
         Box::new(failover::Failover),
         Box::new(fall::Fall),
         Box::new(last::Last::default()),
@@ -58,5 +61,6 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(quiet::Quiet),
         Box::new(reset::Reset::default()),
         Box::new(role::Role::default()),
+        Box::new(stamp::Stamps::default()),
     ]
 }

@@ -6,6 +6,9 @@ use crate::world::{Seen, World};
 
 /// A server that has served for so long, by a way that has been there for so long, is known to be usable.
 const KNOWN_MS: u64 = 45_000;
+/// A director that has just started repeats what its journal says of servers until it has looked at them (R12): a round of looks
+/// and the 5 s in which it is not ready (R15).
+const LOOKED_MS: u64 = 5_000;
 
 pub(super) struct NoRefuse;
 
@@ -25,6 +28,9 @@ impl Invariant for NoRefuse {
             let weighs = world.weight > 0 || *server % 2 == 1;
             weighs && backend.serves && long(backend.since) && backend.ordered_at.is_none() && alone
         });
+        if world.now < world.hosts[*host].up_since + LOOKED_MS && world.hosts[*host].up_since > 0 {
+            return Ok(());
+        }
         match usable {
             Some(server) if long(world.disturbed_at) || world.ways_changed_at == 0 => {
                 Err(format!("director {host} refused ({refusal:?}) although {} serves", world.plan.server(server)))

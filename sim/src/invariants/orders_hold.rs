@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use maitred_core::clock::Stamp;
 use maitred_core::entry::OperatorWord;
 
 use super::Invariant;
@@ -19,7 +20,15 @@ struct Order {
     at: u64,
     host: usize,
     word: OperatorWord,
+    /// The register's, as its taker wrote it.
+    stamp: Stamp,
     vague: bool,
+}
+
+/// The register of a server at a director.
+fn stamp(world: &World, host: usize, server: usize) -> Option<Stamp> {
+    let health = world.director(host)?.server_health(&world.plan.server(server))?;
+    health.operator().map(|order| order.stamp)
 }
 
 impl Invariant for OrdersHold {
@@ -36,7 +45,8 @@ impl Invariant for OrdersHold {
                     .last
                     .get(server)
                     .is_some_and(|old| old.host != *host && (old.vague || world.now < old.at + self.skew + 1000));
-                self.last.insert(*server, Order { at: world.now, host: *host, word: *word, vague: close });
+                let stamp = stamp(world, *host, *server).unwrap_or(Stamp::ZERO);
+                self.last.insert(*server, Order { at: world.now, host: *host, word: *word, stamp, vague: close });
             }
             // An order that only the dead one knew dies with it, unless its journal has it.
             Seen::Died(host) => {
@@ -45,12 +55,10 @@ impl Invariant for OrdersHold {
             }
             Seen::Returned(host, Journal::Old | Journal::Gone) => {
                 for (server, order) in self.last.iter_mut().filter(|(_, order)| order.host == *host) {
-                    let name = world.plan.server(*server);
-                    let elsewhere = (0..world.hosts.len()).filter(|other| other != host).any(|other| {
-                        let time = world.hosts[other].now(world.now).time;
-                        let health = world.director(other).and_then(|director| director.server_health(&name));
-                        health.is_some_and(|health| health.operator_word(time) == order.word)
-                    });
+                    // Ready is also what a director holds that knows of no order at all.
+                    let elsewhere = (0..world.hosts.len())
+                        .filter(|other| other != host)
+                        .any(|other| stamp(world, other, *server).is_some_and(|it| it >= order.stamp));
                     order.vague |= !elsewhere;
                 }
             }

@@ -59,12 +59,13 @@ impl World {
         let backend = &mut self.servers[server];
         let key = held.key.clone();
         let newer = backend.held.get(&key).is_none_or(|known| known.generation <= held.generation);
-        if newer && backend.held.insert(key.clone(), held.clone()) != Some(held) {
+        if newer && backend.held.insert(key.clone(), held.clone()).as_ref() != Some(&held) {
             backend.held_seq += 1;
             let incarnation = backend.incarnation;
             let agent = self.clients[client].agent.clone();
             let at = self.now + self.talk.within(100, 20_000);
             self.at(at, Event::Login { server, incarnation, key, agent });
+            self.seen.push(Seen::Holds { server, held });
         }
     }
 

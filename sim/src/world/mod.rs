@@ -110,6 +110,13 @@ pub enum Seen {
         /// The first of them.
         first: Box<Entry>,
     },
+    /// A server holds a session, or another one of that key than before.
+    Holds {
+        /// Which server.
+        server: usize,
+        /// What it holds now.
+        held: HeldSession,
+    },
     /// A server was told to reset sessions, and heard it.
     Resets {
         /// By which director.
@@ -361,20 +368,27 @@ impl World {
         self.wires.get(&(a.min(b), a.max(b))).is_some_and(|wire| wire.up)
     }
 
-    /// Everything that a director remembers of sessions and has not expired, in order.
+    /// Everything that a director remembers of sessions and has not expired.
     #[must_use]
-    pub fn table(&self, host: usize) -> Option<Vec<String>> {
+    pub fn entries(&self, host: usize) -> Option<Vec<Entry>> {
         let director = self.director(host)?;
         let mut all = Vec::new();
         let mut sink = |entry: Entry| {
             if matches!(entry, Entry::Seat(_) | Entry::State(_)) {
-                all.push(format!("{entry:?}"));
+                all.push(entry);
             }
         };
         let mut place = Some(SnapshotPlace::default());
         while let Some(from) = place {
             place = director.snapshot(&from, usize::MAX, self.hosts[host].now(self.now), &mut sink);
         }
+        Some(all)
+    }
+
+    /// The same as text, in order.
+    #[must_use]
+    pub fn table(&self, host: usize) -> Option<Vec<String>> {
+        let mut all: Vec<String> = self.entries(host)?.iter().map(|entry| format!("{entry:?}")).collect();
         all.sort();
         Some(all)
     }

@@ -306,6 +306,40 @@ fn of_two_orders_given_at_once_one_operator_is_told_that_the_other_one_won() {
 }
 
 #[test]
+fn the_older_of_two_contrary_orders_across_a_cut_is_told_once_after_the_heal() {
+    // Whoever speaks first on the link, and whichever site has the older one.
+    for sites in [["east-1", "west-1"], ["west-1", "east-1"]] {
+        let mut house = warm(&ALL, 2, 2);
+        let between = [("east-1", "west-1"), ("east-1", "west-2"), ("east-2", "west-1"), ("east-2", "west-2")];
+        let mut readers: Vec<Reader> = ALL.iter().map(|who| Reader::at(&mut house, who)).collect();
+        between.iter().for_each(|(a, b)| house.cut(a, b));
+        for (who, word, site) in [(sites[0], OperatorWord::Maint, "west"), (sites[1], OperatorWord::Drain, "east")] {
+            let rig = house.at(who);
+            rig.director.handle_server_order(&name("ua1"), word, who, None, rig.now).unwrap();
+            rig.director.handle_role_order(&pool(), Some(name(site)), rig.now).unwrap();
+            house.pass(Duration::from_secs(30));
+        }
+        between.iter().for_each(|(a, b)| house.join(a, b));
+        house.pass(Duration::from_secs(10));
+        for (reader, who) in readers.iter_mut().zip(ALL) {
+            reader.read(&mut house, who);
+            let told = reader.told.iter().filter_map(|(_, what, _)| match what {
+                What::OrderSuperseded { server, lost, by, holds, .. } => {
+                    Some((server.is_some(), lost.to_string(), by.as_str().to_owned(), holds.to_string()))
+                }
+                _ => None,
+            });
+            let mut told: Vec<_> = told.collect();
+            told.sort();
+            let by = sites[0].to_owned();
+            let expected =
+                [(false, "west".into(), by.clone(), "east".into()), (true, "maint".into(), by, "drain".into())];
+            assert_eq!(told, expected, "{who}");
+        }
+    }
+}
+
+#[test]
 fn whoever_falls_behind_is_told_what_is_lost_and_goes_on() {
     let mut house = warm(&ALL[..1], 3, 0);
     let mut reader = Reader::at(&mut house, "east-1");

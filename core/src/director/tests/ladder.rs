@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::rig::*;
-use crate::entry::OperatorWord;
+use crate::entry::{Entry, LastVerdict, OperatorWord};
 use crate::event::{Effect, Event};
+use crate::health::{Failure, FailureKind, Input, Look, Outcome};
 use crate::ids::LabelName;
 use crate::role::RoleCause;
 use crate::seating::{Affinity, Refusal, RequestKey};
@@ -238,4 +239,76 @@ fn a_look_that_changes_nothing_weighs_no_role_and_one_that_changes_something_doe
     rig.now.mono = rig.now.mono + Duration::from_millis(100);
     rig.good(&name("ua2"));
     assert_eq!(weighed(&rig), rig.now.mono, "and nothing is left unweighed for long");
+}
+
+/// A director of the east to which the west is silent from the start.
+fn west_unseen() -> Rig {
+    let mut rig = Rig::unseen(settings(1, 1));
+    rig.good(&name("ua1"));
+    rig
+}
+
+fn silent(rig: &mut Rig, server: &str) {
+    let failure = Failure { kind: FailureKind::Timeout, check: None, detail: String::new() };
+    let look = Look { took: Duration::from_secs(1), outcome: Outcome::Bad(failure) };
+    rig.director.handle_look(&name(server), &look, rig.now);
+}
+
+fn input(rig: &Rig, server: &str) -> Input {
+    rig.director.view().server(&name(server)).unwrap().1.standing.input
+}
+
+#[test]
+fn what_nobody_has_ever_seen_is_unconfirmed_until_it_was_looked_at_for_long_and_then_the_last_resort() {
+    let mut rig = west_unseen();
+    assert_eq!(input(&rig, "ub1"), Input::Unconfirmed);
+    for _ in 0..FALL {
+        silent(&mut rig, "ub1");
+    }
+    assert_eq!(input(&rig, "ub1"), Input::Unconfirmed, "three looks in a moment are no long time");
+    for _ in 0..8 {
+        rig.pass(Duration::from_secs(2));
+        rig.good(&name("ua1"));
+        silent(&mut rig, "ub1");
+    }
+    assert_eq!(input(&rig, "ub1"), Input::Unseen);
+    assert_eq!(site(&rig.start("a").unwrap()), "east");
+
+    // Nobody is sent there while there is anything else, and nobody is refused while there is nothing else.
+    rig.kill("ua1");
+    let seat = rig.start("b").unwrap();
+    assert_eq!((at(&seat), seat.affinity), ("ub1", Affinity::Placed));
+    let again = rig.back(&seat).unwrap();
+    assert_eq!((at(&again), again.affinity), ("ub1", Affinity::Kept), "who has found the last resort stays there");
+    rig.revive("ua1");
+    let back = rig.back(&seat).unwrap();
+    assert_eq!((at(&back), back.affinity), ("ua1", Affinity::Moved), "and leaves it for a server that serves");
+
+    // One good look is all that it takes.
+    rig.good(&name("ub1"));
+    assert_eq!(input(&rig, "ub1"), Input::Up);
+    rig.order("ub1", OperatorWord::Maint);
+    assert_eq!(input(&rig, "ub1"), Input::Maint);
+}
+
+#[test]
+fn an_unseen_server_is_no_failed_one_and_never_one_that_was_known() {
+    let mut rig = west_unseen();
+    let last = LastVerdict { server: name("ub1"), up: true, incarnation: None, time: rig.now.time };
+    rig.director.restore([Entry::LastVerdict(last)], rig.now);
+    for _ in 0..20 {
+        rig.pass(Duration::from_secs(2));
+        rig.good(&name("ua1"));
+        silent(&mut rig, "ub1");
+    }
+    assert_eq!(input(&rig, "ub1"), Input::Unconfirmed, "somebody saw it up once: unknown is not down");
+    // Its own site's servers are looked at from near: what cannot be reached there is down.
+    let mut rig = Rig::unseen(settings(2, 0));
+    rig.good(&name("ua1"));
+    for _ in 0..20 {
+        rig.pass(Duration::from_secs(2));
+        rig.good(&name("ua1"));
+        silent(&mut rig, "ua2");
+    }
+    assert_eq!(input(&rig, "ua2"), Input::Down);
 }

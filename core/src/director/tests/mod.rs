@@ -13,6 +13,7 @@ mod memory;
 mod outages;
 mod peers;
 mod reports;
+mod resets;
 mod rig;
 mod servers;
 mod talk_laws;
