@@ -7,6 +7,7 @@ mod leaving;
 mod networks;
 mod origins;
 mod tabs;
+mod talk;
 mod tickets;
 
 use serde_json::json;

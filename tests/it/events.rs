@@ -7,47 +7,10 @@ use serde_json::{Value, json};
 
 use crate::support::client::Client;
 use crate::support::director::{Director, Plan};
+use crate::support::follower::Follower;
 use crate::support::mesh::{Mesh, wait_for_links};
-use crate::support::process::Process;
 use crate::support::stub::StubServer;
 use crate::support::wait;
-
-/// `maitred events --json` at one director.
-struct Follower {
-    process: Process,
-}
-
-impl Follower {
-    fn at(director: &Director, after: Option<&str>) -> Self {
-        let mut words = vec!["events", "--json"];
-        words.extend(after.into_iter().flat_map(|id| ["--after", id]));
-        Self { process: Process::start("maitred events", &mut director.command(&words)) }
-    }
-
-    /// Reads from now on, and is known to.
-    fn from_now(director: &Director) -> Self {
-        let follower = Self::at(director, None);
-        let mut number = 0;
-        wait::until("the follower hears of a session", || {
-            number += 1;
-            start(director, &format!("are you there {number}"));
-            follower.process.has_said("are you there")
-        });
-        follower
-    }
-
-    fn told(&self) -> Vec<Value> {
-        self.process.words().iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
-    }
-
-    fn last_id(&self) -> String {
-        self.told().last().unwrap()["id"].as_str().unwrap().to_owned()
-    }
-
-    fn has(&self, event: &str, key: &str) -> bool {
-        self.told().iter().any(|told| told["event"] == event && told["key"] == key)
-    }
-}
 
 fn start(director: &Director, key: &str) -> Value {
     let answer = Client::new().post_json(&director.url("/maitred/v1/sessions"), &json!({"pool": "ua", "key": key}));

@@ -1,7 +1,10 @@
 //! Two agents one after the other at one machine: neither ever meets the other's session or what was typed into it, whether or not the
 //! director remembers anything.
 
+use serde_json::{Value, json};
+
 use super::house::House;
+use super::talk::Seat;
 use crate::support::browser::Browser;
 use crate::support::desk::Handover;
 
@@ -71,5 +74,40 @@ fn agents_without_names_never_meet_when_the_first_has_logged_out() {
         let (_, second, notes) = opens(&mut browser, &house.url("/desk?note=b"), |key| key != first);
         assert_ne!(second, session);
         assert_eq!(notes, "[b]", "forgetful: {forgetful}");
+    }
+}
+
+/// The agent opens the desk and logs in there, which the desk tells.
+fn logs_in(house: &House, browser: &mut Browser, agent: &str) -> Seat {
+    browser.open(&house.url("/desk")).unwrap();
+    let seat = Seat::shown(browser);
+    house.beat("ua1", &[&seat], &[]);
+    assert_eq!(house.confirm(&seat, agent)["agent"], agent);
+    seat
+}
+
+#[test]
+fn what_an_agent_left_is_for_the_same_agent_only_even_in_the_same_session() {
+    for forgetful in [false, true] {
+        // The keys are minted: nothing but the login tells the two apart, and nobody logs out.
+        let mut house = one_desk("key = [\"cookie\"]");
+        let mut browser = Browser::without_third_party_cookies();
+        house.beat("ua1", &[], &[]);
+        let first = logs_in(&house, &mut browser, "ann");
+        house.leave(&first, "what ann wrote");
+        assert_eq!(house.left(&first), (200, json!("what ann wrote")), "this is what there is to meet");
+        if forgetful {
+            wipe(&mut house);
+        }
+        let second = logs_in(&house, &mut browser, "bob");
+        assert_eq!((&second.key, &second.session), (&first.key, &first.session), "the browser's cookie leads back");
+        assert_eq!(house.left(&second), (404, Value::Null), "forgetful: {forgetful}");
+        house.leave(&second, "what bob wrote");
+        if forgetful {
+            wipe(&mut house);
+        }
+        let third = logs_in(&house, &mut browser, "ann");
+        let anns = if forgetful { (404, Value::Null) } else { (200, json!("what ann wrote")) };
+        assert_eq!(house.left(&third), anns, "forgetful: {forgetful}");
     }
 }

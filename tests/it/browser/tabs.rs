@@ -3,66 +3,14 @@
 use serde_json::{Value, json};
 
 use super::house::{House, page_at};
+use super::talk::Seat;
 use crate::support::browser::Browser;
 use crate::support::desk::Handover;
+use crate::support::follower::Follower;
 use crate::support::stub::StubServer;
 use crate::support::wait;
 
 const AGENT: &str = "agent-7";
-/// The first run of each desk.
-const INCARNATION: &str = "boot-1";
-
-/// A session as the desk that has it knows it from the ticket.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Seat {
-    server: String,
-    key: String,
-    session: String,
-    generation: u64,
-}
-
-impl Seat {
-    fn shown(browser: &mut Browser) -> Self {
-        let server = browser.wait_for_text("#server", |text| !text.is_empty());
-        let mut text = |selector: &str| browser.text(selector).unwrap();
-        let generation = text("#generation").parse().unwrap();
-        Self { server, key: text("#key"), session: text("#session"), generation }
-    }
-
-    fn listed(&self) -> Value {
-        json!({ "key": self.key, "session": self.session, "generation": self.generation })
-    }
-}
-
-impl House {
-    fn put(&self, path: &str, body: &Value) -> Value {
-        let headers = [("content-type", "application/json")];
-        let url = self.director.internal_url(path);
-        let answer = self.director.operator().send(hyper::Method::PUT, &url, &headers, &body.to_string());
-        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
-        answer.json()
-    }
-
-    /// A beat of this desk, which lists what it has; the orders in the answer.
-    fn beat(&self, server: &str, held: &[&Seat], done: &[Value]) -> Vec<Value> {
-        let held: Vec<Value> = held.iter().map(|seat| seat.listed()).collect();
-        let beat = json!({ "incarnation": INCARNATION, "held": held, "held_seq": 1, "done": done });
-        let answer = self.put(&format!("/v1/servers/{server}/heartbeat"), &beat);
-        answer["orders"].as_array().unwrap().clone()
-    }
-
-    /// The desk says that the agent has logged in.
-    fn confirm(&self, seat: &Seat) -> Value {
-        let url = self.director.internal_url(&format!("/v1/sessions/ua/{}/confirm?session={}", seat.key, seat.session));
-        let word = json!({
-            "server": seat.server, "incarnation": INCARNATION, "generation": seat.generation, "agent": AGENT,
-        });
-        let answer = self.director.operator().post_json(&url, &word);
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        answer.json()
-    }
-}
-
 #[test]
 fn two_tabs_with_two_minted_keys_and_one_login_become_one_session_with_one_reset() {
     let crm = StubServer::start("embedding");
@@ -71,6 +19,7 @@ fn two_tabs_with_two_minted_keys_and_one_login_become_one_session_with_one_reset
     for server in ["ua1", "ua2", "ua3"] {
         assert_eq!(house.beat(server, &[], &[]), Vec::<Value>::new());
     }
+    let follower = Follower::from_now(&house.director);
     let frame = |address: String| format!("<!doctype html><title>crm</title><iframe src=\"{address}\"></iframe>");
     crm.page("/", &frame(house.url("/desk")));
     crm.page("/known", &frame(house.url(&format!("/desk?agent={AGENT}"))));
@@ -89,9 +38,9 @@ fn two_tabs_with_two_minted_keys_and_one_login_become_one_session_with_one_reset
     assert_ne!((&second.key, &second.session, &second.server), (&first.key, &first.session, &first.server));
 
     // The same person logs in here and there; the newest login counts.
-    assert_eq!(house.confirm(&first)["superseded"], json!([]));
+    assert_eq!(house.confirm(&first, AGENT)["superseded"], json!([]));
     assert_eq!(house.beat(&first.server, &[&first], &[]), Vec::<Value>::new());
-    let superseded = house.confirm(&second)["superseded"].clone();
+    let superseded = house.confirm(&second, AGENT)["superseded"].clone();
     assert_eq!(superseded.as_array().map(Vec::len), Some(1), "{superseded}");
     assert_eq!((&superseded[0]["session"], &superseded[0]["server"]), (&json!(first.session), &json!(first.server)));
 
@@ -104,6 +53,16 @@ fn two_tabs_with_two_minted_keys_and_one_login_become_one_session_with_one_reset
     assert_eq!(house.beat(&first.server, &[], &[orders[0]["id"].clone()]), Vec::<Value>::new());
     let told = || house.director.lines_with(&["event=\"session_reset\""]).len();
     wait::for_equal("one line about one reset", &1, told);
+    // One life ended, and of both sessions that is the only end; the order was repeated, the event was not.
+    let about = |event: &str| {
+        let of = |told: &Value| told["event"] == event && (told["key"] == first.key || told["key"] == second.key);
+        follower.told().into_iter().filter(of).collect::<Vec<Value>>()
+    };
+    wait::until("the reset is an event", || !about("session_reset").is_empty());
+    let (ended, reset) = (about("session_ended"), about("session_reset"));
+    assert_eq!((ended.len(), reset.len()), (1, 1), "{ended:?} {reset:?}");
+    assert_eq!((&ended[0]["key"], &ended[0]["reason"]), (&json!(first.key), &json!("superseded")));
+    assert_eq!((&reset[0]["key"], &reset[0]["reason"]), (&json!(first.key), &json!("superseded")));
     assert_eq!(house.word_of(&first.key), "superseded");
 
     // Both places end at the one session.
@@ -119,4 +78,6 @@ fn two_tabs_with_two_minted_keys_and_one_login_become_one_session_with_one_reset
     let all = house.director.operator().get(&house.director.internal_url("/v1/sessions?pool=ua")).json();
     let live = all["sessions"].as_array().unwrap().iter().filter(|session| session["agent"] == AGENT);
     assert_eq!(live.count(), 1, "{all}");
+    let superseded = |told: &Value| told["event"] == "session_ended" && told["reason"] == "superseded";
+    assert_eq!(follower.told().iter().filter(|told| superseded(told)).count(), 1, "to the end there is one");
 }
