@@ -1,5 +1,7 @@
 //! Reading what a request carries: bounded in bytes and time, never decompressed.
 
+use std::borrow::Cow;
+
 use actix_http::Payload;
 use actix_http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use bytes::{Bytes, BytesMut};
@@ -8,6 +10,9 @@ use serde_json::{Map, Value};
 
 use crate::config::Limits;
 use crate::http::problem::Problem;
+
+/// Longest foreign name that a refusal repeats, in bytes.
+const NAME_BYTES_MAX: usize = 64;
 
 /// Reads a whole body.
 ///
@@ -71,6 +76,17 @@ pub(super) fn object(body: &[u8], depth: usize) -> Result<Map<String, Value>, Pr
         Ok(_) => Err(Problem::malformed("body", "is not a JSON object")),
         Err(_) => Err(Problem::malformed("body", "is not JSON")),
     }
+}
+
+/// An attribute that nobody asks for.
+pub(super) fn unknown(name: &str) -> Problem {
+    Problem::malformed(shown(name), "is not known here")
+}
+
+/// A foreign name, if it is harmless everywhere.
+pub(super) fn shown(name: &str) -> Cow<'static, str> {
+    let harmless = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+    if harmless && (1..=NAME_BYTES_MAX).contains(&name.len()) { name.to_owned().into() } else { "an attribute".into() }
 }
 
 /// Counts brackets outside of strings, before any of them costs a stack frame.

@@ -176,14 +176,20 @@ fn the_other_site_takes_over_when_the_servers_of_the_active_one_die() {
     }
 }
 
-#[test]
-fn a_frozen_peer_costs_starts_nothing_and_catches_up_when_it_goes_on() {
+/// Two directors of one datacenter that are linked and see a server.
+fn two_of_one_site() -> (StubServer, Mesh, Director, Director) {
     let stub = StubServer::start("ua1");
     let mesh = Mesh::of(&[("east-1", "east"), ("east-2", "east")]);
     let run = |name| mesh.plan(name, Plan::new().stubs([&stub])).start();
     let (one, two) = (run("east-1"), run("east-2"));
     one.wait_for_usable(&["ua1"]);
     wait_for_links(&[&one, &two]);
+    (stub, mesh, one, two)
+}
+
+#[test]
+fn a_frozen_peer_costs_starts_nothing_and_catches_up_when_it_goes_on() {
+    let (_stub, _mesh, one, two) = two_of_one_site();
     two.freeze();
     let mut seats = crowd(&one, "first", 30);
     wait::for_equal("the silent link is closed", &Some(0.0), || one.metric("maitred_peer_up{peer=\"east-2\"}"));
@@ -197,12 +203,7 @@ fn a_frozen_peer_costs_starts_nothing_and_catches_up_when_it_goes_on() {
 
 #[test]
 fn a_peers_new_certificate_is_taken_without_a_restart() {
-    let stub = StubServer::start("ua1");
-    let mesh = Mesh::of(&[("east-1", "east"), ("east-2", "east")]);
-    let run = |name| mesh.plan(name, Plan::new().stubs([&stub])).start();
-    let (one, two) = (run("east-1"), run("east-2"));
-    one.wait_for_usable(&["ua1"]);
-    wait_for_links(&[&one, &two]);
+    let (_stub, mesh, one, two) = two_of_one_site();
     mesh.issue("east-1", &["east-1"]);
     one.reload();
     wait::until("the link is opened again with it", || {

@@ -12,9 +12,6 @@ use crate::http::body;
 use crate::http::problem::Problem;
 use crate::http::query::decode;
 
-/// Longest foreign name that a refusal repeats, in bytes.
-const NAME_BYTES_MAX: usize = 64;
-
 /// The members of a JSON object, taken one by one.
 pub(super) struct Fields(Vec<(String, Value)>);
 
@@ -27,7 +24,7 @@ impl Fields {
             serde_json::from_slice(bytes).map_err(|_| Problem::malformed("body", "is not a JSON object"))?;
         for (at, (name, _)) in members.iter().enumerate() {
             if members[..at].iter().any(|(earlier, _)| earlier == name) {
-                return Err(Problem::malformed(shown(name), "is given twice"));
+                return Err(Problem::malformed(body::shown(name), "is given twice"));
             }
         }
         Ok(Self(members))
@@ -64,7 +61,7 @@ impl Fields {
     pub(super) fn end(self) -> Result<(), Problem> {
         match self.0.first() {
             None => Ok(()),
-            Some((name, _)) => Err(Problem::malformed(shown(name), "is not known here")),
+            Some((name, _)) => Err(body::unknown(name)),
         }
     }
 
@@ -91,7 +88,7 @@ impl<'q> Query<'q> {
             let text = |raw| decode(raw).ok_or_else(|| Problem::malformed("query", "is no UTF-8"));
             let (name, value) = (text(name)?, text(value)?);
             if pairs.iter().any(|(known, _)| *known == name) {
-                return Err(Problem::malformed(shown(&name), "is given twice"));
+                return Err(Problem::malformed(body::shown(&name), "is given twice"));
             }
             pairs.push((name, value));
         }
@@ -126,7 +123,7 @@ impl<'q> Query<'q> {
     pub(super) fn end(self) -> Result<(), Problem> {
         match self.0.first() {
             None => Ok(()),
-            Some((name, _)) => Err(Problem::malformed(shown(name), "is no parameter of this path")),
+            Some((name, _)) => Err(Problem::malformed(body::shown(name), "is no parameter of this path")),
         }
     }
 }
@@ -139,12 +136,6 @@ fn whole(value: &Value) -> Option<u64> {
         let number = value.as_f64().filter(|number| number.fract() == 0.0 && (0.0..=EXACT_MAX).contains(number))?;
         Some(number as u64)
     })
-}
-
-/// A foreign name, if it is harmless everywhere.
-fn shown(name: &str) -> Cow<'static, str> {
-    let harmless = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
-    if harmless && (1..=NAME_BYTES_MAX).contains(&name.len()) { name.to_owned().into() } else { "an attribute".into() }
 }
 
 /// A JSON object with every member as it was written.

@@ -331,11 +331,16 @@ fn reason_of(reason: Option<String>) -> Result<Option<String>, Problem> {
 /// What an order about a server does to those who sit there, and what is left for the others.
 fn strands(effect: &Preview) -> Value {
     let Preview { after, sessions, placeable_left, load_percent, .. } = *effect;
-    let pool = format!("{placeable_left} servers would take new sessions, at {load_percent} % of their capacity");
+    let some =
+        |count: u32, one: &str, many: &str| if count == 1 { format!("1 {one}") } else { format!("{count} {many}") };
+    let left = some(placeable_left, "server", "servers");
+    let pool = format!("{left} would take new sessions, at {load_percent} % of their capacity");
     let summary = match after {
-        OperatorWord::Maint => format!("would strand {sessions} sessions; {pool}"),
-        OperatorWord::Drain => format!("{sessions} sessions stay until they end; {pool}"),
-        OperatorWord::Ready => format!("{sessions} sessions sit there; {pool}"),
+        OperatorWord::Maint => format!("would strand {}; {pool}", some(sessions, "session", "sessions")),
+        OperatorWord::Drain => {
+            format!("{}; {pool}", some(sessions, "session stays until it ends", "sessions stay until they end"))
+        }
+        OperatorWord::Ready => format!("{} there; {pool}", some(sessions, "session sits", "sessions sit")),
     };
     json!({ "sessions": sessions, "placeable_left": placeable_left, "load_percent": load_percent, "summary": summary })
 }

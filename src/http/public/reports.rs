@@ -51,7 +51,7 @@ fn server_of(ask: &Ask<'_>, body: &Bytes) -> Result<ServerName, Problem> {
             ("reason", _) => return Err(Problem::malformed("reason", "is not a text of at most 256 bytes")),
             ("server", Value::String(text)) => server = Some(ServerName::parse(&text).map_err(|_| Problem::NotFound)?),
             ("server", _) => return Err(Problem::malformed("server", "is not a string")),
-            _ => return Err(Problem::malformed("body", "has an attribute other than server, reason")),
+            _ => return Err(body::unknown(&name)),
         }
     }
     server.ok_or_else(|| Problem::malformed("server", "is missing"))

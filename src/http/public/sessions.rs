@@ -71,7 +71,7 @@ impl Wanted {
                 ("labels", Value::Object(members)) => labels = labels_of(members)?,
                 ("pool" | "key" | "avoid", _) => return Err(Problem::malformed(name, "is not a string")),
                 ("labels", _) => return Err(Problem::malformed("labels", "is not an object")),
-                _ => return Err(Problem::malformed("body", "has an attribute other than pool, key, labels, avoid")),
+                _ => return Err(body::unknown(&name)),
             }
         }
         let pool = pool.ok_or_else(|| Problem::malformed("pool", "is missing"))?;

@@ -54,7 +54,7 @@ fn a_preview_tells_and_changes_nothing() {
     let told = house.order("PUT", &format!("/v1/servers/{server}/state?preview=true"), r#"{"state": "maint"}"#).ok();
     assert_eq!((&told["preview"], &told["changed"]), (&true.into(), &true.into()));
     assert_eq!(told["effect"]["sessions"], 1);
-    assert!(told["effect"]["summary"].as_str().unwrap().starts_with("would strand 1 sessions"));
+    assert!(told["effect"]["summary"].as_str().unwrap().starts_with("would strand 1 session;"));
     let session = json!({ "session": seat.session().to_string(), "generation": 1 }).to_string();
     house.order("POST", "/v1/sessions/ua/1001/end?preview=true", &session).ok();
     house.order("PUT", "/v1/sessions/ua/1001/server?preview=true", r#"{"server": "ua9"}"#).ok();

@@ -190,7 +190,8 @@ fn bad_bodies_are_refused_by_name() {
         (r#"{"pool": "ua", "labels": []}"#, "labels"),
         (r#"{"pool": "ua", "labels": {"media": 1}}"#, "labels.media"),
         (r#"{"pool": "ua", "labels": {"colour": "red"}}"#, "labels.colour"),
-        (r#"{"pool": "ua", "<script>": 1}"#, "body"),
+        (r#"{"pool": "ua", "colour": 1}"#, "colour"),
+        (r#"{"pool": "ua", "<script>": 1}"#, "an attribute"),
     ] {
         let answer = post(&fixture, &[], body);
         assert_eq!((answer.status, answer.code()), (400, 1000), "{body}");
