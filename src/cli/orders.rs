@@ -60,7 +60,9 @@ impl Told<'_> {
         };
         match answer["effect"]["summary"].as_str() {
             Some(summary) if preview || answer["changed"] == true => {
-                format!("{what}; {}", printable(summary))
+                // Sentence by sentence, so that none is cut for the length of them all.
+                let sentences = summary.split("; ").map(printable);
+                std::iter::once(what).chain(sentences).collect::<Vec<_>>().join("; ")
             }
             _ => what,
         }
@@ -86,6 +88,9 @@ mod tests {
         assert_eq!(told(&answer), "ua3: ready -> drain; 41 sessions stay until they end");
         answer["preview"] = true.into();
         assert_eq!(told(&answer), "ua3: would change ready -> drain; 41 sessions stay until they end");
+        let summary = "41 sessions stay until they end; 12 servers would take new sessions, at 71 % of their capacity";
+        answer["effect"]["summary"] = json!(summary);
+        assert_eq!(told(&answer), format!("ua3: would change ready -> drain; {summary}"), "no word is cut off");
     }
 
     #[test]

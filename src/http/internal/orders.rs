@@ -333,8 +333,13 @@ fn strands(effect: &Preview) -> Value {
     let Preview { after, sessions, placeable_left, load_percent, .. } = *effect;
     let some =
         |count: u32, one: &str, many: &str| if count == 1 { format!("1 {one}") } else { format!("{count} {many}") };
-    let left = some(placeable_left, "server", "servers");
-    let pool = format!("{left} would take new sessions, at {load_percent} % of their capacity");
+    let pool = match placeable_left {
+        0 => "no server would take new sessions".to_owned(),
+        left => format!(
+            "{} would take new sessions, at {load_percent} % of their capacity",
+            some(left, "server", "servers")
+        ),
+    };
     let summary = match after {
         OperatorWord::Maint => format!("would strand {}; {pool}", some(sessions, "session", "sessions")),
         OperatorWord::Drain => {
