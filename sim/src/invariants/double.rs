@@ -30,6 +30,8 @@ type Stay = (usize, u64, Key, Option<SessionId>, Option<Generation>);
 #[derive(Default)]
 pub(super) struct Double {
     ids: BTreeMap<Stay, OrderId>,
+    /// When each server began to hold what it holds.
+    began: BTreeMap<(usize, Key), u64>,
     /// The last start or end of each key.
     inputs: BTreeMap<usize, u64>,
 }
@@ -43,6 +45,9 @@ impl Invariant for Double {
         match seen {
             Seen::Started { client, .. } | Seen::Ended { client, .. } => {
                 self.inputs.insert(*client, world.now);
+            }
+            Seen::Holds { server, held } => {
+                self.began.insert((*server, held.key.clone()), world.now);
             }
             Seen::Resets { host, server, orders } if world.now > world.plan.heal_ms + SETTLED_MS => {
                 for order in orders {
@@ -73,7 +78,8 @@ impl Invariant for Double {
             let seat = world.director(0).and_then(|director| director.find(&world.plan.pool_name(), key, None, now));
             let Some(seat) = seat.filter(|seat| seat.life == Life::Live && seat.stamp != Stamp::ZERO) else { continue };
             let others = servers.iter().filter(|server| world.plan.server(**server) != seat.server);
-            if others.clone().any(|server| !may_be_later(world, *server, key, &seat)) {
+            let began = |server: usize| self.began.get(&(server, key.clone())).copied().unwrap_or(0);
+            if others.clone().any(|server| !may_be_later(world, *server, began(*server), key, &seat)) {
                 return Err(format!("servers {servers:?} all hold {}, which sits at {}", key.as_str(), seat.server));
             }
         }
@@ -82,13 +88,13 @@ impl Invariant for Double {
 }
 
 /// Whether nobody who judges the server's stay can tell that it is older than the record.
-fn may_be_later(world: &World, server: usize, key: &Key, seat: &SeatEntry) -> bool {
+fn may_be_later(world: &World, server: usize, began: u64, key: &Key, seat: &SeatEntry) -> bool {
     let backend = &world.servers[server];
     let higher = backend.held.get(key).is_some_and(|held| held.generation.is_some_and(|it| it > seat.generation));
     let home = world.plan.site(Node::Server(server));
     let heard = |host: usize| {
         let way = world.way_since.get(&(Node::Server(server), Node::Director(host))).copied().unwrap_or(0);
-        let from = way.max(world.hosts[host].up_since).max(backend.since);
+        let from = way.max(world.hosts[host].up_since).max(backend.since).max(began);
         world.hosts[host].now(from + HEARD_MS).time
     };
     let directors = (0..world.hosts.len()).filter(|host| world.plan.site(Node::Director(*host)) == home);

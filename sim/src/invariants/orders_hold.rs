@@ -8,12 +8,12 @@ use maitred_core::entry::OperatorWord;
 use super::Invariant;
 use super::said::UNWRITTEN_MS;
 use crate::plan::Journal;
-use crate::world::{Seen, World};
+use crate::world::{Seen, Skew, World};
 
 #[derive(Default)]
 pub(super) struct OrdersHold {
     last: BTreeMap<usize, Order>,
-    skew: u64,
+    skew: Skew,
 }
 
 struct Order {
@@ -37,14 +37,14 @@ impl Invariant for OrdersHold {
     }
 
     fn see(&mut self, world: &World, seen: &Seen) -> Result<(), String> {
-        self.skew = self.skew.max(crate::world::skew_of(world));
         match seen {
             Seen::Ordered { host, server, word } => {
+                self.skew.note(world, *host);
                 // Of two orders that clocks cannot tell apart either may hold; so it is with one that only its taker had.
                 let close = self
                     .last
                     .get(server)
-                    .is_some_and(|old| old.host != *host && (old.vague || world.now < old.at + self.skew + 1000));
+                    .is_some_and(|old| old.host != *host && (old.vague || world.now < old.at + self.skew.ms() + 1000));
                 let stamp = stamp(world, *host, *server).unwrap_or(Stamp::ZERO);
                 self.last.insert(*server, Order { at: world.now, host: *host, word: *word, stamp, vague: close });
             }

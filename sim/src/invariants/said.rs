@@ -7,7 +7,7 @@ use maitred_core::entry::Life;
 use maitred_core::ids::{Generation, ServerName, SessionId};
 
 use crate::plan::Journal;
-use crate::world::{Seen, World};
+use crate::world::{Seen, Skew, World};
 
 /// A kept start renews the stamp only once a minute (R1): a start on the other side of a cut in that minute is the later one by
 /// the record.
@@ -36,7 +36,7 @@ pub(super) struct Words {
     /// What died with a director, if its journal does not bring it back.
     buried: BTreeMap<usize, Vec<(usize, u64)>>,
     /// The largest distance of two clocks so far.
-    skew: u64,
+    skew: Skew,
 }
 
 /// A director's record of a key.
@@ -58,8 +58,8 @@ impl Words {
     }
 
     fn say(&mut self, world: &World, client: usize, said: Said) {
-        self.skew = self.skew.max(crate::world::skew_of(world));
-        let gap = self.skew + RENEWED_MS;
+        self.skew.note(world, said.host);
+        let gap = self.skew.ms() + RENEWED_MS;
         // The same place told again is no other word; another director's other word is one, however often this one has spoken since:
         // what it keeps it does not stamp anew.
         let told = self.by_host.range((client, 0)..=(client, usize::MAX));

@@ -13,7 +13,6 @@ mod wires;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use maitred_core::clock::Time;
 use maitred_core::director::{Director, End, OrderId, ResetOrder, SnapshotPlace};
 use maitred_core::entry::{EndReason, Entry, OperatorWord};
 use maitred_core::event::{Effect, Event as Told};
@@ -25,7 +24,7 @@ use maitred_core::seating::{Refusal, RequestKey, Seat, Shown, StartRequest};
 use maitred_core::wire::Message;
 
 use crate::host::Host;
-use crate::plan::{CALM_MS, Fault, Journal, Node, Plan};
+use crate::plan::{CALM_MS, EPOCH, Fault, Journal, Node, Plan};
 use crate::random::Random;
 
 /// A process lets its director's time pass at least this often.
@@ -436,10 +435,31 @@ impl World {
     }
 }
 
-/// The largest distance between two directors' clocks that the plan allows, in milliseconds.
+/// How far a director's clock is ahead of the true one, dead or alive.
 #[must_use]
-pub fn skew_of(world: &World) -> u64 {
-    let clocks = || world.hosts.iter().filter(|it| it.director.is_some()).map(|host| host.now(world.now).time);
-    let (first, last) = (clocks().min().unwrap_or(Time(0)), clocks().max().unwrap_or(Time(0)));
-    u64::try_from(last.since(first).as_millis()).unwrap_or(u64::MAX)
+pub fn ahead_ms(world: &World, host: usize) -> i64 {
+    let (clock, truth) = (world.hosts[host].now(world.now).time.0, EPOCH + world.now);
+    i64::try_from(clock).unwrap_or(i64::MAX) - i64::try_from(truth).unwrap_or(0)
+}
+
+/// The distance between the clocks of the directors that decided something, over the whole run: a director that died may have
+/// had another clock than the one that went on, or it itself when it is back.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Skew {
+    range: Option<(i64, i64)>,
+}
+
+impl Skew {
+    /// This director decides something now.
+    pub fn note(&mut self, world: &World, host: usize) {
+        let ahead = ahead_ms(world, host);
+        let (least, most) = self.range.unwrap_or((ahead, ahead));
+        self.range = Some((least.min(ahead), most.max(ahead)));
+    }
+
+    /// In milliseconds.
+    #[must_use]
+    pub fn ms(&self) -> u64 {
+        self.range.map_or(0, |(least, most)| most.abs_diff(least))
+    }
 }

@@ -2,6 +2,7 @@
 
 mod crowd;
 mod cut;
+mod known;
 mod line;
 mod loss;
 mod mixed;
