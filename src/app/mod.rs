@@ -7,11 +7,13 @@
 //! Everything that can be refused is refused before a socket is bound. Owns no rule and answers no request.
 
 mod descriptors;
+mod lines;
 mod material;
 mod reload;
 mod signals;
 mod socket;
 pub mod telemetry;
+mod text;
 
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
@@ -105,7 +107,7 @@ pub fn run(path: &Path) -> Result<(), StartError> {
     let metrics = Metrics::new();
     let _ = metrics.install();
     let loaded = config::load(path, config::process_environment()).map_err(StartError::Config)?;
-    let _log = telemetry::start(loaded.config.log);
+    let _log = telemetry::start(loaded.config.log)?;
     for warning in &loaded.warnings {
         warn!(%warning, "configuration");
     }
