@@ -21,7 +21,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use actix_server::{Server, ServerHandle};
 use maitred_core::director::Director;
 use maitred_core::health::Look;
 use maitred_core::ids::ServerName;
@@ -45,6 +44,7 @@ use crate::http::internal::{self, Internal, InternalParts, Process};
 use crate::http::listener::ListenerOptions;
 use crate::http::metrics::{self, Page};
 use crate::http::public;
+use crate::http::workers::Serving;
 use crate::metrics::Metrics;
 use crate::peer::Bell;
 use crate::probe::Planner;
@@ -55,10 +55,6 @@ use material::{Faces, Material, MaterialError};
 
 /// How long open requests get to end when the listeners stop.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
-/// Operators, servers' reads and orders: few requests, none of them on the path of a start.
-const INTERNAL_WORKERS: usize = 1;
-/// A scrape and some health checks a second.
-const METRICS_WORKERS: usize = 1;
 /// How long the journal gets to write what is left.
 const JOURNAL_STOP_MAX: Duration = Duration::from_secs(10);
 
@@ -230,16 +226,16 @@ async fn live(prepared: Prepared) -> Result<(), StartError> {
     let _keeper = Keeper::spawn(&keepers.handle(), &director, Arc::clone(&effects), Arc::clone(&clock));
     let _watchdog = Watchdog::spawn(&monitors);
 
-    let options = |workers, tls| ListenerOptions { workers, limits: config.limits, tls };
-    let mut servers = vec![public::serve(Arc::clone(&edge), sockets.public, options(workers(), public_tls))?];
+    let options = |tls| ListenerOptions { limits: config.limits, tls };
+    let mut listeners = vec![public::serve(Arc::clone(&edge), sockets.public, options(public_tls))?];
+    // One thread: operators, servers' reads and orders are few requests, none of them on the path of a start.
     if let (Some(internal), Some(socket), Some(tls)) = (internal, sockets.internal, internal_tls) {
-        servers.push(internal::serve(internal, socket, options(INTERNAL_WORKERS, Some(tls)))?);
+        listeners.push(internal::serve(internal, vec![socket], options(Some(tls)))?);
     }
+    // One thread: a scrape and some health checks a second.
     if let Some(socket) = sockets.metrics {
-        servers.push(metrics::serve(page, socket, options(METRICS_WORKERS, None))?);
+        listeners.push(metrics::serve(page, vec![socket], options(None))?);
     }
-    let handles: Vec<_> = servers.iter().map(Server::handle).collect();
-    servers.into_iter().for_each(|server| drop(actix::spawn(server)));
     announce(&config, journal.as_ref().map(Journal::health));
 
     signals.until_stop(&reloader).await;
@@ -247,7 +243,7 @@ async fn live(prepared: Prepared) -> Result<(), StartError> {
     info!(delay_seconds = delay.as_secs_f64(), "stopping: ready says no, serving goes on");
     edge.stop();
     signals.wait_or_second(delay).await;
-    stop_listeners(handles).await;
+    stop_listeners(listeners).await;
     if let Some(links) = links {
         links.stop().await;
     }
@@ -265,7 +261,8 @@ async fn live(prepared: Prepared) -> Result<(), StartError> {
 
 /// The sockets of the listeners.
 struct Sockets {
-    public: TcpListener,
+    /// One for each thread that answers.
+    public: Vec<TcpListener>,
     internal: Option<TcpListener>,
     peer: Option<TcpListener>,
     metrics: Option<TcpListener>,
@@ -276,8 +273,12 @@ impl Sockets {
         let bind =
             |listener, address| socket::bind(address).map_err(|error| StartError::Bind { listener, address, error });
         let listen = &config.listen;
+        let bind_shared = |address| {
+            let listener = "public";
+            socket::bind_shared(address, workers()).map_err(|error| StartError::Bind { listener, address, error })
+        };
         Ok(Self {
-            public: bind("public", listen.public.address)?,
+            public: bind_shared(listen.public.address)?,
             internal: listen.internal.as_ref().map(|it| bind("internal", it.address)).transpose()?,
             peer: listen.peer.as_ref().map(|it| bind("peer", it.address)).transpose()?,
             metrics: listen.metrics.as_ref().map(|it| bind("metrics", it.address)).transpose()?,
@@ -373,8 +374,8 @@ fn announce(config: &Config, journal: Option<&JournalHealth>) {
     );
 }
 
-async fn stop_listeners(handles: Vec<ServerHandle>) {
-    let stopping = futures_util::future::join_all(handles.iter().map(|handle| handle.stop(true)));
+async fn stop_listeners(listeners: Vec<Serving>) {
+    let stopping = futures_util::future::join_all(listeners.into_iter().map(Serving::stop));
     if tokio::time::timeout(SHUTDOWN_MAX, stopping).await.is_err() {
         warn!("open connections did not end in time and are cut");
     }

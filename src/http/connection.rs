@@ -12,7 +12,8 @@
 //!                                    closing: our side is closed, theirs is read for a moment
 //! ```
 //! A socket that is closed with bytes unread resets the connection, and the reset can overtake the last answer; so what a client
-//! still sends is read and thrown away for a moment (`LINGER`). Knows bytes and deadlines; what is asked and answered is others'.
+//! still sends is read and thrown away for a moment (`LINGER`). Only a client that has said itself that its request is the last one,
+//! and of which everything was read, is not waited for. Knows bytes and deadlines; what is asked and answered is others'.
 
 use std::cell::Cell;
 use std::io;
@@ -49,6 +50,8 @@ pub struct Waiting {
     allowed: Cell<Instant>,
     heard: Cell<bool>,
     end: Cell<Ending>,
+    /// The client asks for nothing more, by its own word.
+    parted: Cell<bool>,
 }
 
 /// Why nothing more is taken from a connection.
@@ -69,7 +72,7 @@ impl Waiting {
         let deadline = Cell::new(Instant::now() + patience.idle);
         let allowed = Cell::new(Instant::now());
         let (requests, heard, end) = (Cell::new(0), Cell::new(false), Cell::new(Ending::None));
-        Self { patience, requests, deadline, allowed, heard, end }
+        Self { patience, requests, deadline, allowed, heard, end, parted: Cell::new(false) }
     }
 
     /// A request is complete; while it is being answered there is no deadline here.
@@ -87,6 +90,11 @@ impl Waiting {
     /// The answer that is given now is the last one: what stands behind its request may be no request at all.
     pub fn answer_last(&self) {
         self.end.set(Ending::Answered);
+    }
+
+    /// The client has said that it asks for nothing more, and its request had nothing behind its head, or all of that was read.
+    pub fn part(&self) {
+        self.parted.set(true);
     }
 
     /// Whether the last answer has been given.
@@ -146,6 +154,8 @@ pub struct Connection<Io> {
     /// Bytes wait to be written.
     blocked: bool,
     closing: Closing,
+    /// Whether everything that has come was read; without a way to tell it was not.
+    drained: fn(&mut Io) -> bool,
 }
 
 /// How far the end of a connection has come.
@@ -166,7 +176,14 @@ impl<Io> Connection<Io> {
     pub fn new(io: Io, patience: Patience) -> Self {
         let waiting = Rc::new(Waiting::new(patience));
         let alarm = Box::pin(sleep_until(waiting.deadline.get().min(Instant::now() + patience.head)));
-        Self { io, waiting, alarm, fresh: true, frames: None, blocked: false, closing: Closing::Open }
+        let (blocked, closing) = (false, Closing::Open);
+        Self { io, waiting, alarm, fresh: true, frames: None, blocked, closing, drained: |_| false }
+    }
+
+    /// The same for a socket that can tell whether everything that has come was read.
+    #[must_use]
+    pub fn drained_by(self, drained: fn(&mut Io) -> bool) -> Self {
+        Self { drained, ..self }
     }
 
     /// Wraps a socket that speaks HTTP/2.
@@ -242,6 +259,8 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Connection<Io> {
                     // TLS says goodbye here, which may have to wait for room like any write.
                     if Pin::new(&mut self.io).poll_shutdown(context).is_pending() {
                         let _ = ready!(self.poll_deadline(context));
+                        self.closing = Closing::Done;
+                    } else if self.waiting.parted.get() && (self.drained)(&mut self.io) {
                         self.closing = Closing::Done;
                     } else {
                         self.closing = Closing::Lingering(Box::pin(sleep_until(Instant::now() + LINGER)));

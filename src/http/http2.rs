@@ -18,7 +18,6 @@ use std::time::{Duration, SystemTime};
 
 use actix_http::error::PayloadError;
 use actix_http::{BoxedPayloadStream, HttpMessage as _, Method, Payload, Request, Response, Uri, Version, header, uri};
-use actix_server::GracefulShutdownSignal;
 use bytes::Bytes;
 use futures_util::{FutureExt as _, Stream};
 use h2::server::{Builder, Connection as Frames, SendResponse};
@@ -31,6 +30,7 @@ use crate::config::Limits;
 use crate::http::connection::{Connection, LINGER, Waiting};
 use crate::http::content::{Content, Going};
 use crate::http::listener::{AFTER_ACTIX, Answers, ShownNames, Worker};
+use crate::http::workers::Stopping;
 
 /// Streams that one connection may have open. Browsers use up to a hundred; each costs what a connection of HTTP/1 costs.
 const STREAMS_MAX: u32 = 128;
@@ -57,7 +57,7 @@ pub(super) async fn serve<A: Answers, Io: AsyncRead + AsyncWrite + Unpin + 'stat
     worker: &Rc<Worker<A>>,
     accepted: Accepted<Io>,
     limits: &Limits,
-    stopping: GracefulShutdownSignal,
+    stopping: Stopping,
 ) {
     let Accepted { io, peer, names } = accepted;
     let waiting = io.waiting();

@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use actix_http::{ConnectionType, Extensions, HttpMessage as _, HttpService, Request, Response};
 use actix_rt::net::TcpStream;
-use actix_server::{GracefulShutdownSignal, Server, ServerBuilder};
 use actix_service::{Service, ServiceFactory, ServiceFactoryExt as _, fn_factory, fn_service};
 use actix_tls::accept::rustls_0_23::{Acceptor, TlsStream};
 use futures_util::future::Either;
@@ -26,7 +25,9 @@ use crate::http::content::{Content, is_streamed, with_body};
 use crate::http::http2;
 use crate::http::problem::Problem;
 use crate::http::reply::{self, Reply};
+use crate::http::socket::Socket;
 use crate::http::unread::{Bounds, End, Unread};
+use crate::http::workers::{self, Serving, Stopping, Workers};
 use crate::tls::client_identities;
 
 /// Actix counts time in steps of half a second; a deadline that is shorter may lie in the past when its timer is set, and then
@@ -39,8 +40,6 @@ pub(super) const AFTER_ACTIX: Duration = Duration::from_secs(1);
 
 /// How a listener is opened.
 pub struct ListenerOptions {
-    /// Threads that answer.
-    pub workers: usize,
     /// What one caller may cost. Limits on sizes follow a reload; those on connections and time stay as they were opened.
     pub limits: Limits,
     /// TLS; without it the listener is in clear: the metrics listener, and tests.
@@ -69,36 +68,30 @@ impl ShownNames {
     }
 }
 
-/// Serves on a bound socket until the returned server is stopped through its handle. Signals are the caller's.
+/// Serves on the bound sockets of one address, each with a thread of its own, until what is returned is stopped.
 ///
 /// # Errors
-/// When the socket cannot be used.
+/// When a socket cannot be used, or the system gives no thread.
 pub fn serve<A: Answers>(
     answers: Arc<A>,
     name: &'static str,
-    socket: TcpListener,
+    sockets: Vec<TcpListener>,
     options: ListenerOptions,
-) -> io::Result<Server> {
-    let ListenerOptions { workers, limits, tls } = options;
-    let workers = workers.max(1);
-    let builder = ServerBuilder::new()
-        .workers(workers)
-        // Actix counts per worker.
-        .max_concurrent_connections(limits.connections.div_ceil(workers))
-        .disable_signals();
-    let http = Http { answers, limits, stopping: builder.graceful_shutdown_signal() };
-    let builder = match tls {
-        Some(tls) => builder.listen(name, socket, move || http.over_tls(tls.clone()))?,
-        None => builder.listen(name, socket, move || http.in_clear())?,
-    };
-    Ok(builder.run())
+) -> io::Result<Serving> {
+    let ListenerOptions { limits, tls } = options;
+    let workers = Workers::new(limits.connections);
+    let http = Http { answers, limits, stopping: workers.stopping() };
+    match tls {
+        Some(tls) => workers.serve(name, sockets, move || http.over_tls(tls.clone())),
+        None => workers.serve(name, sockets, move || http.in_clear()),
+    }
 }
 
 /// Makes the services of a worker.
 struct Http<A> {
     answers: Arc<A>,
     limits: Limits,
-    stopping: GracefulShutdownSignal,
+    stopping: Stopping,
 }
 
 impl<A> Clone for Http<A> {
@@ -113,11 +106,10 @@ type Accepted<Io> = (Connection<Io>, Option<SocketAddr>);
 impl<A: Answers> Http<A> {
     fn in_clear(
         &self,
-    ) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = (), InitError = ()> + use<A> {
+    ) -> impl ServiceFactory<workers::Accepted, Config = (), Response = (), Error = (), InitError = ()> + use<A> {
         let patience = self.patience();
-        fn_service(move |io: TcpStream| {
-            let peer = opened(&io);
-            ready(Ok((Connection::new(io, patience), peer)))
+        fn_service(move |(io, peer): workers::Accepted| {
+            ready(Ok((Connection::new(io, patience).drained_by(Socket::is_drained), Some(peer))))
         })
         .and_then(self.http1(|_, _| {}))
     }
@@ -125,7 +117,7 @@ impl<A: Answers> Http<A> {
     fn over_tls(
         &self,
         mut tls: ServerConfig,
-    ) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = (), InitError = ()> + use<A> {
+    ) -> impl ServiceFactory<workers::Accepted, Config = (), Response = (), Error = (), InitError = ()> + use<A> {
         // Old balancers and `curl --http1.0` offer that name alone; refusing the name would refuse HTTP/1.0.
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec(), b"http/1.0".to_vec()];
         let mut acceptor = Acceptor::new(tls);
@@ -140,7 +132,9 @@ impl<A: Answers> Http<A> {
             }
         });
         // Who fails a handshake has heard so by TLS; a log line each would be theirs to write.
-        acceptor.map_err(|_| ()).and_then(by_protocol)
+        fn_service(|(io, _): workers::Accepted| ready(io.into_awaited().map_err(|_| ())))
+            .and_then(acceptor.map_err(|_| ()))
+            .and_then(by_protocol)
     }
 
     /// The protocol that the handshake has settled on.
@@ -154,7 +148,8 @@ impl<A: Answers> Http<A> {
         S: Service<Accepted<TlsStream<TcpStream>>, Response = (), Error = ()>,
     {
         let (socket, session) = io.get_ref();
-        let peer = opened(socket);
+        // A socket that is gone already says so when it is read.
+        let peer = socket.peer_addr().ok();
         if session.alpn_protocol() != Some(b"h2") {
             return Either::Left(http1.call((Connection::new(io, self.patience()), peer)));
         }
@@ -200,13 +195,6 @@ impl<A: Answers> Http<A> {
         let Limits { idle, header_timeout, .. } = self.limits;
         Patience { idle: idle.max(SHORTEST) + AFTER_ACTIX, head: header_timeout.max(SHORTEST) + AFTER_ACTIX }
     }
-}
-
-/// Prepares a socket. Without `TCP_NODELAY` an answer behind a TLS ticket would wait for the client's delayed acknowledgement.
-fn opened(io: &TcpStream) -> Option<SocketAddr> {
-    // A socket that is gone already says so when it is read.
-    let _ = io.set_nodelay(true);
-    io.peer_addr().ok()
 }
 
 fn note_client(io: &TlsStream<TcpStream>, data: &mut Extensions) {
@@ -309,6 +297,12 @@ impl<F: Future<Output = Reply> + Unpin> Begun<F> {
                 reply.head_mut().set_connection_type(ConnectionType::Close);
             }
             (End::Whole | End::Long, _) => {}
+        }
+        if self.last
+            && end == End::Whole
+            && let Some(waiting) = &self.waiting
+        {
+            waiting.part();
         }
         if let Some(waiting) = &self.waiting
             && (self.last || reply.head().connection_type() == ConnectionType::Close)

@@ -40,6 +40,8 @@ mod refusal;
 pub mod reply;
 pub mod request_id;
 pub mod route;
+mod socket;
 pub mod start_log;
 pub mod target;
 mod unread;
+pub mod workers;

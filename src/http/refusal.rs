@@ -23,7 +23,9 @@ pub(super) fn find(bytes: &[u8]) -> Option<usize> {
     }
     let window = bytes.len().saturating_sub(LENGTH_MAX);
     let tail = &bytes[window..];
-    let start = tail.windows(b"HTTP/1.x 4".len()).rposition(|at| at.starts_with(b"HTTP/1.") && at.ends_with(b" 4"))?;
+    let start = tail
+        .windows(b"HTTP/1.x 4".len())
+        .rposition(|at| at[0] == b'H' && at.starts_with(b"HTTP/1.") && at.ends_with(b" 4"))?;
     let refusal = &tail[start..];
     let is_bare = contains(refusal, b"\r\ncontent-length: 0\r\n") && !contains(refusal, b"\r\ncache-control:");
     (is_bare && problem(refusal).is_some()).then_some(window + start)

@@ -5,19 +5,19 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use actix_http::Request;
-use actix_server::Server;
 use futures_util::future::LocalBoxFuture;
 
 use super::{Internal, answer};
 use crate::http::listener::{self, Answers, ListenerOptions};
 use crate::http::reply::Reply;
+use crate::http::workers::Serving;
 
-/// Serves on a bound socket until the returned server is stopped through its handle. Signals are the caller's.
+/// Serves on bound sockets until what is returned is stopped. Signals are the caller's.
 ///
 /// # Errors
 /// When the socket cannot be used.
-pub fn serve(internal: Arc<Internal>, socket: TcpListener, options: ListenerOptions) -> io::Result<Server> {
-    listener::serve(internal, "internal", socket, options)
+pub fn serve(internal: Arc<Internal>, sockets: Vec<TcpListener>, options: ListenerOptions) -> io::Result<Serving> {
+    listener::serve(internal, "internal", sockets, options)
 }
 
 impl Answers for Internal {

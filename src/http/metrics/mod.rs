@@ -6,7 +6,6 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use actix_http::{Method, Request, StatusCode};
-use actix_server::Server;
 use arc_swap::ArcSwap;
 
 use crate::config::Config;
@@ -17,6 +16,7 @@ use crate::http::listener::{self, Answers, ListenerOptions};
 use crate::http::problem::Problem;
 use crate::http::reply::{self, Reply};
 use crate::http::request_id::X_REQUEST_ID;
+use crate::http::workers::Serving;
 use crate::metrics::{MEDIA_TYPE, Metrics, Sources};
 use crate::vitals::Vitals;
 
@@ -45,12 +45,12 @@ impl Page {
     }
 }
 
-/// Serves on a bound socket until the returned server is stopped through its handle.
+/// Serves on bound sockets until what is returned is stopped.
 ///
 /// # Errors
 /// When the socket cannot be used.
-pub fn serve(page: Arc<Page>, socket: TcpListener, options: ListenerOptions) -> io::Result<Server> {
-    listener::serve(page, "metrics", socket, options)
+pub fn serve(page: Arc<Page>, sockets: Vec<TcpListener>, options: ListenerOptions) -> io::Result<Serving> {
+    listener::serve(page, "metrics", sockets, options)
 }
 
 impl Answers for Page {

@@ -49,9 +49,9 @@ fn start() -> (Arc<Edge>, SocketAddr) {
     let page = Arc::new(Page::new(Arc::clone(&edge), vitals, Metrics::new(), &config));
     let socket = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = socket.local_addr().unwrap();
-    let options = ListenerOptions { workers: 1, limits: config.limits, tls: None };
+    let options = ListenerOptions { limits: config.limits, tls: None };
     // Lives as long as the test process.
-    std::thread::spawn(move || actix_rt::System::new().block_on(async { serve(page, socket, options).unwrap().await }));
+    std::mem::forget(serve(page, vec![socket], options).unwrap());
     (edge, address)
 }
 

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_http::{Method, Request};
-use actix_server::Server;
 use bytes::Bytes;
 use futures_util::future::{Either, LocalBoxFuture};
 use tokio::time::{Instant, sleep};
@@ -19,6 +18,7 @@ use crate::http::edge::Edge;
 use crate::http::listener::{self, Answers, ListenerOptions, Worker};
 use crate::http::public::answer;
 use crate::http::reply::Reply;
+use crate::http::workers::Serving;
 
 /// A cold director is warm after 5 s whatever happens; this is for a clock that stands still.
 const ANSWERED_MAX: Duration = Duration::from_secs(6);
@@ -28,12 +28,12 @@ const ANSWERED_POLL: Duration = Duration::from_millis(5);
 /// Answers requests; one per worker.
 pub type PublicService = Worker<Edge>;
 
-/// Serves on a bound socket until the returned server is stopped through its handle. Signals are the caller's.
+/// Serves on bound sockets until what is returned is stopped. Signals are the caller's.
 ///
 /// # Errors
 /// When the socket cannot be used.
-pub fn serve(edge: Arc<Edge>, socket: TcpListener, options: ListenerOptions) -> io::Result<Server> {
-    listener::serve(edge, "public", socket, options)
+pub fn serve(edge: Arc<Edge>, sockets: Vec<TcpListener>, options: ListenerOptions) -> io::Result<Serving> {
+    listener::serve(edge, "public", sockets, options)
 }
 
 impl Answers for Edge {

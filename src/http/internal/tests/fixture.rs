@@ -143,12 +143,9 @@ impl Fixture {
         }));
         let socket = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let address = socket.local_addr().unwrap();
-        let (shared, options) =
-            (Arc::clone(&internal), ListenerOptions { workers: 1, limits: config.limits, tls: Some(tls.config()) });
+        let options = ListenerOptions { limits: config.limits, tls: Some(tls.config()) };
         // Lives as long as the test process.
-        std::thread::spawn(move || {
-            actix_rt::System::new().block_on(async { serve(shared, socket, options).unwrap().await })
-        });
+        std::mem::forget(serve(Arc::clone(&internal), vec![socket], options).unwrap());
         Self { internal, process, config, certificates, address, _folder: folder }
     }
 

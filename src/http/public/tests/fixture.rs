@@ -130,11 +130,8 @@ impl Fixture {
         let socket = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let address = socket.local_addr().unwrap();
         let (shared, limits) = (Arc::clone(&edge), config.limits);
-        // Lives as long as the test process; the listener is one worker and an acceptor.
-        std::thread::spawn(move || {
-            actix_rt::System::new()
-                .block_on(async { serve(shared, socket, ListenerOptions { workers: 1, limits, tls }).unwrap().await })
-        });
+        // Lives as long as the test process.
+        std::mem::forget(serve(shared, vec![socket], ListenerOptions { limits, tls }).unwrap());
         Self { edge, address }
     }
 

@@ -1,0 +1,173 @@
+//! A socket as it was accepted, which the runtime hears of only when it has to wait for it.
+//!
+//! Most starts come whole with their connection and are answered at once. Such a connection needs no place in the runtime's set of
+//! awaited sockets: two system calls and a wake less.
+
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::net::{Shutdown, TcpStream as Plain};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// An open connection.
+#[derive(Debug)]
+pub(super) enum Socket {
+    /// Not awaited yet; does not block.
+    Fresh(Plain),
+    /// Awaited by the runtime.
+    Awaited(TcpStream),
+    /// The runtime refused it.
+    Lost,
+}
+
+impl Socket {
+    /// As a stream of the runtime.
+    ///
+    /// # Errors
+    /// When the runtime can await no more.
+    pub(super) fn into_awaited(self) -> io::Result<TcpStream> {
+        match self {
+            Self::Fresh(socket) => TcpStream::from_std(socket),
+            Self::Awaited(stream) => Ok(stream),
+            Self::Lost => Err(ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// Whether everything that has come was read: then closing resets nothing.
+    pub(super) fn is_drained(&mut self) -> bool {
+        let empty = |looked: io::Result<usize>| looked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
+        match self {
+            Self::Fresh(socket) => empty(socket.peek(&mut [0])),
+            // A byte that is taken here is thrown away like all that come after the last answer.
+            Self::Awaited(stream) => empty(stream.try_read(&mut [0])),
+            Self::Lost => false,
+        }
+    }
+
+    /// Does something at once, or awaits the socket to do it later.
+    fn poll<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        now: impl Fn(&mut Plain) -> io::Result<T>,
+        later: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if let Self::Fresh(socket) = self {
+            loop {
+                match now(socket) {
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    done => return Poll::Ready(done),
+                }
+            }
+            *self = Self::Awaited(std::mem::replace(self, Self::Lost).into_awaited()?);
+        }
+        match self {
+            Self::Awaited(stream) => later(Pin::new(stream), context),
+            Self::Fresh(_) | Self::Lost => Poll::Ready(Err(ErrorKind::NotConnected.into())),
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if let Self::Fresh(socket) = this {
+            // Actix's buffers are initialised once; here that is what a plain read needs.
+            match socket.read(buffer.initialize_unfilled()) {
+                Ok(bytes) => {
+                    buffer.advance(bytes);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        this.poll(context, |_| Err(ErrorKind::WouldBlock.into()), |stream, context| stream.poll_read(context, buffer))
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.get_mut().poll(
+            context,
+            |socket| socket.write(bytes),
+            |stream, context| {
+                // The runtime does not know yet that a socket has room that it began to await this moment, and an answer that is
+                // put off may be cut off by what the client sent behind its request.
+                match SockRef::from(&*stream).send(bytes) {
+                    Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+                        stream.poll_write(context, bytes)
+                    }
+                    done => Poll::Ready(done),
+                }
+            },
+        )
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // A socket keeps nothing back.
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_mut().poll(
+            context,
+            |socket| socket.shutdown(Shutdown::Write),
+            |stream, context| stream.poll_shutdown(context),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    fn pair() -> (Plain, Socket) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let client = Plain::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        server.set_nonblocking(true).unwrap();
+        (client, Socket::Fresh(server))
+    }
+
+    #[tokio::test]
+    async fn what_has_come_is_read_and_answered_without_the_runtime() {
+        let (mut client, mut server) = pair();
+        assert!(server.is_drained());
+        client.write_all(b"request").unwrap();
+        let mut bytes = [0; 64];
+        while server.is_drained() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(server.read(&mut bytes).await.unwrap(), 7);
+        server.write_all(b"answer").await.unwrap();
+        assert!(server.is_drained() && matches!(server, Socket::Fresh(_)));
+        server.shutdown().await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "answer");
+    }
+
+    #[tokio::test]
+    async fn what_has_not_come_is_awaited() {
+        let (mut client, mut server) = pair();
+        let mut bytes = [0; 64];
+        let writing = tokio::task::spawn_blocking(move || {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            client.write_all(b"late").unwrap();
+            client
+        });
+        assert_eq!(server.read(&mut bytes).await.unwrap(), 4);
+        assert!(matches!(server, Socket::Awaited(_)));
+        drop(writing.await.unwrap());
+        assert_eq!(server.read(&mut bytes).await.unwrap(), 0);
+        assert!(!server.is_drained());
+    }
+}
