@@ -54,6 +54,12 @@ pub(crate) struct Arguments {
     /// How many agents take turns
     #[arg(long, default_value_t = 10_000)]
     keys: u32,
+    /// The first of them
+    #[arg(long, default_value_t = 0)]
+    from: u32,
+    /// Stop after so many starts, however long they take
+    #[arg(long)]
+    starts: Option<u32>,
 }
 
 /// What a run gave.
@@ -80,15 +86,19 @@ struct Caller {
     tls: Option<TlsConnector>,
     connections: Connections,
     keys: u32,
+    from: u32,
     next: Rc<Cell<u32>>,
+    left: Rc<Cell<u32>>,
     until: Instant,
 }
 
 async fn ask(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let tls = arguments.ca.as_ref().map(|file| tls(file)).transpose()?;
     let begin = Instant::now();
-    let until = begin + Duration::from_secs_f64(arguments.seconds);
-    let next = Rc::new(Cell::new(0));
+    // Whoever wants a number of starts gets it, unless nothing answers.
+    let seconds = if arguments.starts.is_some() { 600.0 } else { arguments.seconds };
+    let until = begin + Duration::from_secs_f64(seconds);
+    let (next, left) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(arguments.starts.unwrap_or(u32::MAX))));
     let callers: Vec<_> = (0..arguments.callers)
         .map(|_| {
             let caller = Caller {
@@ -97,7 +107,9 @@ async fn ask(arguments: &Arguments) -> anyhow::Result<Outcome> {
                 tls: tls.clone(),
                 connections: arguments.connections,
                 keys: arguments.keys.max(1),
+                from: arguments.from,
                 next: Rc::clone(&next),
+                left: Rc::clone(&left),
                 until,
             };
             tokio::task::spawn_local(caller.call())
@@ -117,7 +129,8 @@ impl Caller {
     async fn call(self) -> (u64, u64) {
         let (mut good, mut bad) = (0, 0);
         let mut kept: Option<SendRequest<Empty<Bytes>>> = None;
-        while Instant::now() < self.until {
+        while Instant::now() < self.until && self.left.get() > 0 {
+            self.left.set(self.left.get() - 1);
             match self.start(&mut kept).await {
                 Ok(()) => good += 1,
                 Err(_) => {
@@ -142,7 +155,7 @@ impl Caller {
         let sender = kept.as_mut().context("there is a connection")?;
         let agent = self.next.get();
         self.next.set((agent + 1) % self.keys);
-        let mut request = Request::get(format!("/desk?agent=agent-{agent:08}")).header(HOST, &self.host);
+        let mut request = Request::get(format!("/desk?agent=agent-{:08}", self.from + agent)).header(HOST, &self.host);
         if self.connections == Connections::New {
             request = request.header(CONNECTION, "close");
         }

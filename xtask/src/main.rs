@@ -4,8 +4,11 @@
 //! configuration, and borrows nothing from it but throw-away certificates.
 
 mod compare;
+mod fleet;
 mod floor;
+mod growth;
 mod load;
+mod whole;
 
 use clap::{Parser, Subcommand};
 
@@ -22,6 +25,10 @@ enum Task {
     ///
     /// Installs the others from Debian (as root or with sudo). Each runs on one core, the client on another one.
     Compare(compare::Arguments),
+    /// Measure how cost, memory and traffic grow with servers, sessions and directors, as a table and a plot
+    Growth(growth::Arguments),
+    /// Measure what whole processes cost besides starts: memory, start-up, resynchronisation, probes, detection, reload
+    Whole(whole::Arguments),
     /// The client of the comparison: asks one server for a while and prints what it got
     #[command(hide = true)]
     Load(load::Arguments),
@@ -35,6 +42,8 @@ fn main() -> anyhow::Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     match Arguments::parse().task {
         Task::Compare(arguments) => compare::run(&arguments),
+        Task::Whole(arguments) => whole::run(&arguments),
+        Task::Growth(arguments) => growth::run(&arguments),
         Task::Load(arguments) => load::run(&arguments),
         Task::Floor(arguments) => floor::run(arguments),
     }

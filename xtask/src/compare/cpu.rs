@@ -7,7 +7,7 @@ use std::time::Duration;
 ///
 /// # Errors
 /// When `/proc` cannot be read.
-pub(super) fn of_group(group: u32) -> anyhow::Result<Duration> {
+pub(crate) fn of_group(group: u32) -> anyhow::Result<Duration> {
     let per_second = rustix::param::clock_ticks_per_second();
     let ticks: u64 = fs::read_dir("/proc")?
         .filter_map(|entry| fs::read_to_string(entry.ok()?.path().join("stat")).ok())

@@ -4,9 +4,9 @@
 //! that does other work says little. Whoever is not asked in a round stays up and idle.
 
 mod contestants;
-mod cpu;
+pub(crate) mod cpu;
 mod install;
-mod report;
+pub(crate) mod report;
 mod site;
 
 use std::path::PathBuf;
@@ -18,11 +18,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::load::{Connections, Outcome};
 use contestants::{Contestant, Running};
-use site::{Face, Site};
+pub(crate) use contestants::{Process, sticky_haproxy};
+use site::Face;
+pub(crate) use site::{Site, free_port};
 
 /// Where the servers run and where the client does.
-const SERVER_CORE: &str = "0";
-const CLIENT_CORE: &str = "1";
+pub(crate) const SERVER_CORE: &str = "0";
+pub(crate) const CLIENT_CORE: &str = "1";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -141,7 +143,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let table = report::Report { samples: &samples, contestants: &contestants, scenarios: &scenarios, arguments };
     println!("{}", table.text()?);
     match &arguments.write {
-        Some(file) => report::write_between_marks(file, &table.text()?),
+        Some(file) => report::write_between_marks(file, "compare", &table.text()?),
         None => Ok(()),
     }
 }

@@ -9,9 +9,6 @@ use anyhow::Context as _;
 use super::contestants::Contestant;
 use super::{Arguments, Sample, Scenario};
 
-const BEGIN: &str = "<!-- cargo xtask compare: begin -->";
-const END: &str = "<!-- cargo xtask compare: end -->";
-
 pub(super) struct Report<'r> {
     pub(super) samples: &'r [Sample],
     pub(super) contestants: &'r [Contestant],
@@ -97,15 +94,16 @@ impl Spread {
     }
 }
 
-/// Replaces what stands between the marks of a file.
+/// Replaces what stands between the marks of a task in a file.
 ///
 /// # Errors
 /// When the file has no marks or cannot be written.
-pub(super) fn write_between_marks(file: &Path, table: &str) -> anyhow::Result<()> {
+pub(crate) fn write_between_marks(file: &Path, task: &str, table: &str) -> anyhow::Result<()> {
+    let [begin, end] = ["begin", "end"].map(|word| format!("<!-- cargo xtask {task}: {word} -->"));
     let text = fs::read_to_string(file)?;
-    let (before, rest) = text.split_once(BEGIN).with_context(|| format!("{}: no {BEGIN}", file.display()))?;
-    let (_, after) = rest.split_once(END).with_context(|| format!("{}: no {END}", file.display()))?;
-    Ok(fs::write(file, format!("{before}{BEGIN}\n{table}\n{END}{after}"))?)
+    let (before, rest) = text.split_once(&begin).with_context(|| format!("{}: no {begin}", file.display()))?;
+    let (_, after) = rest.split_once(&end).with_context(|| format!("{}: no {end}", file.display()))?;
+    Ok(fs::write(file, format!("{before}{begin}\n{table}\n{end}{after}"))?)
 }
 
 #[cfg(test)]
@@ -116,10 +114,10 @@ mod tests {
     fn only_what_stands_between_the_marks_is_replaced() {
         let file = tempfile::NamedTempFile::new().map(|file| file.into_temp_path());
         let Ok(file) = file else { return };
-        let _ = fs::write(&file, format!("a\n{BEGIN}\nold\n{END}\nb\n"));
-        assert!(write_between_marks(&file, "new").is_ok());
-        assert_eq!(fs::read_to_string(&file).ok(), Some(format!("a\n{BEGIN}\nnew\n{END}\nb\n")));
-        let _ = fs::write(&file, "nothing");
-        assert!(write_between_marks(&file, "new").is_err());
+        let text = |table| format!("a\n<!-- cargo xtask x: begin -->\n{table}\n<!-- cargo xtask x: end -->\nb\n");
+        let _ = fs::write(&file, text("old"));
+        assert!(write_between_marks(&file, "x", "new").is_ok());
+        assert_eq!(fs::read_to_string(&file).ok(), Some(text("new")));
+        assert!(write_between_marks(&file, "y", "new").is_err());
     }
 }

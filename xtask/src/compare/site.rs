@@ -9,14 +9,14 @@ use anyhow::{Context as _, ensure};
 use tempfile::TempDir;
 
 use super::CLIENT_CORE;
-use super::contestants::Process;
+use super::Process;
 
 /// How many agent servers there are.
 pub(super) const SERVERS: usize = 16;
 
 /// What the client meets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Face {
+pub(crate) enum Face {
     /// Plain HTTP.
     Clear,
     /// TLS with an ECDSA P-256 certificate.
@@ -36,48 +36,74 @@ impl Face {
     }
 }
 
-pub(super) struct Site {
+pub(crate) struct Site {
     folder: TempDir,
     binary: PathBuf,
-    backend: u16,
-    _backend: Process,
+    backend: Backend,
+}
+
+/// Agent servers: one nginx that answers for all of them.
+pub(crate) struct Backend {
+    pub(crate) process: Process,
+    /// In clear.
+    pub(crate) port: u16,
+    tls: TlsPorts,
+}
+
+/// Where the agent servers speak TLS.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TlsPorts {
+    /// On connections that are kept.
+    pub(crate) kept: u16,
+    /// On a new one for each request.
+    pub(crate) new: u16,
 }
 
 impl Site {
     /// Makes the certificates and starts the agent servers, on the client's core.
-    pub(super) fn new(binary: PathBuf) -> anyhow::Result<Self> {
+    pub(crate) fn new(binary: PathBuf) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("maitred-compare").tempdir()?;
         for (stem, algorithm, detail) in
             [("ecdsa", "ec", "ec_paramgen_curve:prime256v1"), ("rsa", "rsa", "rsa_keygen_bits:2048")]
         {
             certificate(folder.path(), stem, algorithm, detail)?;
         }
-        let backend = free_port()?;
-        let place = folder.path().join("backend");
-        fs::create_dir(&place)?;
-        let text = include_str!("../../peers/nginx-backend.conf")
-            .replace("@PORT@", &backend.to_string())
-            .replace("@FOLDER@", &place.to_string_lossy());
-        fs::write(place.join("nginx.conf"), text)?;
-        let mut command = Command::new("taskset");
-        command.args(["--cpu-list", CLIENT_CORE, "nginx", "-c"]).arg(place.join("nginx.conf"));
-        let mut process = Process::start(command, &place)?;
-        process.wait_for(backend)?;
-        Ok(Self { folder, binary, backend, _backend: process })
+        let backend = Backend::start(folder.path(), "backend")?;
+        Ok(Self { folder, binary, backend })
     }
 
-    pub(super) fn binary(&self) -> &Path {
+    /// More agent servers, for those who let them die.
+    pub(crate) fn another_backend(&self) -> anyhow::Result<Backend> {
+        Backend::start(self.folder.path(), &format!("backend-{}", free_port()?))
+    }
+
+    /// Where the agent servers speak TLS.
+    pub(crate) fn backend_tls(&self) -> TlsPorts {
+        self.backend.tls
+    }
+
+    /// Whose certificates the agent servers show.
+    pub(crate) fn ca(&self) -> Option<PathBuf> {
+        self.certificate(Face::Ecdsa)
+    }
+
+    pub(crate) fn binary(&self) -> &Path {
         &self.binary
     }
 
     /// The port of the agent servers, plain HTTP.
-    pub(super) fn backend(&self) -> u16 {
-        self.backend
+    pub(crate) fn backend(&self) -> u16 {
+        self.backend.port
     }
 
     /// A folder for one contestant behind one face.
     pub(super) fn folder(&self, name: &str, face: Face) -> anyhow::Result<PathBuf> {
-        let folder = self.folder.path().join(format!("{name}-{}", face.stem()));
+        self.place(&format!("{name}-{}", face.stem()))
+    }
+
+    /// A folder by its name.
+    pub(crate) fn place(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let folder = self.folder.path().join(name);
         fs::create_dir_all(&folder)?;
         Ok(folder)
     }
@@ -95,6 +121,26 @@ impl Site {
     /// Both in one file, as HAProxy wants them.
     pub(super) fn bundle(&self, face: Face) -> Option<PathBuf> {
         (face != Face::Clear).then(|| self.folder.path().join(format!("{}.bundle", face.stem())))
+    }
+}
+
+impl Backend {
+    fn start(folder: &Path, name: &str) -> anyhow::Result<Self> {
+        let (port, tls) = (free_port()?, TlsPorts { kept: free_port()?, new: free_port()? });
+        let place = folder.join(name);
+        fs::create_dir_all(&place)?;
+        let text = include_str!("../../peers/nginx-backend.conf")
+            .replace("@PORT@", &port.to_string())
+            .replace("@TLS_PORT@", &tls.kept.to_string())
+            .replace("@TLS_NEW_PORT@", &tls.new.to_string())
+            .replace("@CERTS@", &folder.to_string_lossy())
+            .replace("@FOLDER@", &place.to_string_lossy());
+        fs::write(place.join("nginx.conf"), text)?;
+        let mut command = Command::new("taskset");
+        command.args(["--cpu-list", CLIENT_CORE, "nginx", "-c"]).arg(place.join("nginx.conf"));
+        let mut process = Process::start(command, &place)?;
+        process.wait_for(port)?;
+        Ok(Self { process, port, tls })
     }
 }
 
@@ -129,6 +175,6 @@ fn certificate(folder: &Path, stem: &str, algorithm: &str, detail: &str) -> anyh
 }
 
 /// A port that nobody has now.
-pub(super) fn free_port() -> anyhow::Result<u16> {
+pub(crate) fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }

@@ -10,7 +10,9 @@ use std::process::Command;
 
 use clap::ValueEnum;
 
-pub(super) use process::{Process, Running, on_server_core};
+pub(crate) use process::Process;
+pub(crate) use process::Running;
+pub(super) use process::on_server_core;
 
 use super::site::{Face, Site, free_port};
 
@@ -110,6 +112,11 @@ impl Contestant {
             Self::Floor => floor(site, face),
         }
     }
+}
+
+/// The sticky HAProxy, in clear.
+pub(crate) fn sticky_haproxy(site: &Site) -> anyhow::Result<Running> {
+    Contestant::HaproxySticky.start(site, Face::Clear)
 }
 
 fn floor(site: &Site, face: Face) -> anyhow::Result<Running> {

@@ -50,6 +50,11 @@ impl Process {
         self.child.id()
     }
 
+    /// Waits until it has ended by itself.
+    pub(crate) fn wait_for_end(&mut self) -> anyhow::Result<()> {
+        self.child.wait().map(drop).context("it cannot be waited for")
+    }
+
     /// Waits until somebody listens there.
     pub(crate) fn wait_for(&mut self, port: u16) -> anyhow::Result<()> {
         self.wait_until(|| TcpStream::connect(("127.0.0.1", port)).is_ok())
@@ -97,7 +102,12 @@ impl Running {
     ) -> anyhow::Result<Self> {
         let mut process = Process::start(command, folder)?;
         process.wait_for(port)?;
-        Ok(Self { contestant, face, port, process, company: Vec::new() })
+        Ok(Self::of(contestant, face, port, process))
+    }
+
+    /// One that listens already.
+    pub(crate) fn of(contestant: Contestant, face: Face, port: u16, process: Process) -> Self {
+        Self { contestant, face, port, process, company: Vec::new() }
     }
 
     /// Keeps others alive with it.
@@ -120,6 +130,11 @@ impl Running {
 
     pub(crate) fn group(&self) -> u32 {
         self.process.group()
+    }
+
+    /// Bytes that its first process holds in memory.
+    pub(crate) fn resident(&self) -> anyhow::Result<u64> {
+        self.process.resident()
     }
 
     pub(crate) fn wait_until(&mut self, ready: impl FnMut() -> bool) -> anyhow::Result<()> {
