@@ -134,12 +134,14 @@ impl PoolView {
     pub(crate) fn new(
         settings: Arc<PoolSettings>,
         ix: PoolIx,
-        servers: Vec<ServerView>,
+        mut servers: Vec<ServerView>,
         role: RoleView,
         ladder: &[(DatacenterName, Service)],
         turn: Arc<AtomicU64>,
         board: Board,
     ) -> Self {
+        // They are found by name.
+        servers.sort_by(|one, other| one.settings.name.cmp(&other.settings.name));
         let slots = || servers.iter().zip(0_u32..).map(|(server, at)| (server, ServerSlot(at)));
         let mut by_ix: Vec<_> = slots().map(|(server, slot)| (server.ix, slot)).collect();
         by_ix.sort_unstable();
@@ -242,7 +244,8 @@ impl PoolView {
     /// A server by name.
     #[must_use]
     pub fn server_named(&self, name: &ServerName) -> Option<&ServerView> {
-        self.servers.iter().find(|server| server.settings.name == *name)
+        let at = self.servers.binary_search_by(|server| server.settings.name.cmp(name)).ok()?;
+        self.servers.get(at)
     }
 
     /// Below the ladder: servers that are disputed, for those who would be refused otherwise.
