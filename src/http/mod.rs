@@ -15,6 +15,8 @@ pub mod ask;
 mod body;
 pub mod callback;
 pub mod caller;
+#[cfg(test)]
+mod caught;
 pub mod connection;
 pub mod content;
 pub mod cors;

@@ -1,17 +1,15 @@
 //! What operators order: before and after, previews that change nothing, fences, and the line that is left.
 
-use std::io::Write;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use actix_http::test::TestRequest;
 use maitred_core::entry::Life;
 use maitred_core::ids::ServerName;
-use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::fixture::{As, Fixture, OPERATOR};
 use crate::config::Change;
+use crate::http::caught::lines_of;
 use crate::http::internal::answer;
 
 fn state(house: &Fixture, server: &str) -> String {
@@ -181,28 +179,11 @@ fn bad_bodies_are_refused_by_name() {
     assert_eq!(state(&house, "ua2"), "unconfirmed");
 }
 
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[test]
 fn each_order_leaves_one_line_that_says_who_and_names_no_agent() {
     let house = Fixture::start();
     house.look("ua1", true);
     let seat = house.seat("agent-1001");
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).finish();
     let orders = [
         ("/v1/servers/ua1/state", "PUT", r#"{"state": "drain", "reason": "kernel"}"#.to_owned()),
         ("/v1/servers/ua1/state?preview=true", "PUT", r#"{"state": "maint"}"#.to_owned()),
@@ -214,7 +195,7 @@ fn each_order_leaves_one_line_that_says_who_and_names_no_agent() {
         ),
     ];
     // On this thread, so that its lines can be caught.
-    tracing::subscriber::with_default(subscriber, || {
+    let text = lines_of(|| {
         actix_rt::System::new().block_on(async {
             for (path, method, body) in &orders {
                 let request = TestRequest::with_uri(path)
@@ -229,7 +210,6 @@ fn each_order_leaves_one_line_that_says_who_and_names_no_agent() {
             }
         });
     });
-    let text = String::from_utf8(lines.0.lock().clone()).unwrap();
     assert!(!text.contains("agent-1001") && !text.contains("token-of-ops"), "{text}");
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let of = |name: &str| -> Vec<String> {

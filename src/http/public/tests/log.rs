@@ -1,8 +1,5 @@
 //! The line of a start.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-
 use ::bytes::Bytes;
 use actix_http::header::HOST as HOST_HEADER;
 use actix_http::test::TestRequest;
@@ -11,29 +8,13 @@ use serde_json::Value;
 use super::fixture::{Fixture, HOST, config};
 use crate::config::{Config, KeyLog, StartLog};
 use crate::http::ask::Ask;
+use crate::http::caught::lines_of;
 use crate::http::public::answer;
-
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
 
 /// Answers these targets one after the other and returns what was logged.
 fn logged(config: &Config, targets: &[&str]) -> Vec<Value> {
     let fixture = Fixture::with(config);
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt().json().with_writer(move || writer.clone()).finish();
-    tracing::subscriber::with_default(subscriber, || {
+    let text = lines_of(|| {
         for target in targets {
             let request = TestRequest::with_uri(target).insert_header((HOST_HEADER, HOST)).finish();
             let site = fixture.edge.site();
@@ -41,8 +22,6 @@ fn logged(config: &Config, targets: &[&str]) -> Vec<Value> {
             drop(answer(&ask, Ok(Bytes::new())));
         }
     });
-    let bytes = lines.0.lock().unwrap();
-    let text = std::str::from_utf8(&bytes).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
@@ -65,12 +44,12 @@ fn each_start_leaves_one_line_that_names_no_agent() {
             "request_id",
             "duration_us",
         ] {
-            assert!(!line["fields"][field].is_null(), "{field}: {line}");
+            assert!(!line[field].is_null(), "{field}: {line}");
         }
         assert!(!line.to_string().contains("1001"));
     }
-    assert_eq!(lines[0]["fields"]["key"], lines[1]["fields"]["key"], "but it can be searched for");
-    assert_eq!((&lines[0]["fields"]["affinity"], &lines[1]["fields"]["affinity"]), (&"placed".into(), &"kept".into()));
+    assert_eq!(lines[0]["key"], lines[1]["key"], "but it can be searched for");
+    assert_eq!((&lines[0]["affinity"], &lines[1]["affinity"]), (&"placed".into(), &"kept".into()));
 }
 
 #[test]
@@ -80,5 +59,5 @@ fn kept_starts_and_hashes_can_be_turned_off() {
     other.log.keys = KeyLog::Clear;
     let lines = logged(&other, &["/x?agent=1001", "/x?agent=1001"]);
     assert_eq!(lines.len(), 1);
-    assert_eq!(lines[0]["fields"]["key"], "1001");
+    assert_eq!(lines[0]["key"], "1001");
 }
