@@ -93,7 +93,7 @@ fn invite(stage: &Stage, world: &World) -> anyhow::Result<()> {
     let Some(director) = world.directors.first() else { return Ok(()) };
     let front = format!("https://localhost:{}", director.ports().public);
     let ca = world.folder.path().join("certs/ca.pem").display().to_string();
-    let config = director.config().display();
+    let (me, config) = (program(), director.config().display());
     stage.act("Everything stays up until Ctrl-C. Try:")?;
     for line in [
         format!("  curl -L --cacert {ca} '{front}/ua/?agent=1001'"),
@@ -103,8 +103,8 @@ fn invite(stage: &Stage, world: &World) -> anyhow::Result<()> {
         ),
         format!("  curl --cacert {ca} {front}/health/active"),
         format!("  curl http://localhost:{}/metrics", director.ports().metrics),
-        format!("  maitred status -c {config}"),
-        format!("  maitred datacenter failover --to {} -c {config}", DATACENTERS[1]),
+        format!("  {me} status -c {config}"),
+        format!("  {me} datacenter failover --to {} -c {config}", DATACENTERS[1]),
         format!("  tail -f {}", director.log().display()),
         format!(
             "or open {front}/ua/?agent=1001 in a browser (it does not know the throw-away authority and will say so)"
@@ -116,4 +116,9 @@ fn invite(stage: &Stage, world: &World) -> anyhow::Result<()> {
     let others =
         others.map(|other| format!("{} {}", other.name(), other.ports().public)).collect::<Vec<_>>().join(", ");
     stage.line(&format!("the other directors' public ports: {others}"))
+}
+
+/// How this program was called, so that what is shown can be typed: `cargo run` calls one that is not in the path.
+fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "maitred".to_owned())
 }
