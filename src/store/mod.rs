@@ -17,6 +17,8 @@ mod compaction;
 mod health;
 mod log;
 mod meters;
+mod opening;
+mod pace;
 mod place;
 mod salvage;
 mod source;
@@ -36,11 +38,11 @@ use maitred_core::ids::DirectorName;
 use thiserror::Error;
 
 pub use self::health::{Condition, JournalHealth, STALLED_AFTER, Status, Trouble};
+pub use self::pace::BEHIND_MAX;
 pub use self::place::{FILE_NAME, SetAside};
 pub use self::source::{DirectorSource, Source};
-pub use self::writer::BEHIND_MAX;
 
-use self::writer::{Command, Lines};
+use self::opening::{Command, Lines, Opening};
 
 /// Requests that may wait for the journal's thread; more are refused at once.
 const COMMANDS_MAX: usize = 64;
@@ -134,7 +136,7 @@ fn open_after(
     let (recovered_line, batches) = sync_channel(RECOVERED_BATCHES_MAX);
     let health = JournalHealth::opening();
     let lines = Lines { commands: command_line, report: report_line, recovered: recovered_line };
-    let writer = writer::Opening::new(directory, owner, health.clone(), lines);
+    let writer = Opening::new(directory, owner, health.clone(), lines);
     // 15 bytes: the most that the system shows of a thread's name.
     thread::Builder::new().name("maitred-journal".to_owned()).spawn(move || {
         before();

@@ -90,7 +90,7 @@ fn row_16_a_bad_line_between_the_sites_delays_news_and_nothing_else() {
 
 /// How many sessions a full director has; `MAITRED_RESYNC_SESSIONS` asks for more.
 const SESSIONS: u64 = 50_000;
-const SERVERS: [&str; 3] = ["ua1", "ua2", "ua3"];
+pub(super) const SERVERS: [&str; 3] = ["ua1", "ua2", "ua3"];
 
 fn sessions() -> u64 {
     std::env::var("MAITRED_RESYNC_SESSIONS").map_or(SESSIONS, |text| text.parse().expect("a number of sessions"))
@@ -162,7 +162,7 @@ impl Source for Sessions {
 }
 
 /// Writes a journal with so many sessions, as a director that had them would have.
-fn fill(state: &Path, count: u64) {
+pub(super) fn fill(state: &Path, count: u64) {
     let opened = store::open(state, &DirectorName::parse("east-1").unwrap()).unwrap();
     opened.recovered.for_each(drop);
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();

@@ -1,5 +1,6 @@
 //! What must survive (`reliability.md`, section 2, row by row), with real processes over real TLS.
 
+mod behind;
 mod crowd;
 mod cut;
 mod known;
