@@ -1,6 +1,6 @@
 //! Where log lines and metrics go.
 //!
-//! Lines are written by a thread of their own ([`lines`]), so that nothing that is logged holds up a start.
+//! Lines are written by a thread of their own (`lines`), so that nothing that is logged holds up a start.
 
 use std::fs::File;
 use std::io;
