@@ -1,7 +1,9 @@
-//! NORES: what was ended and acknowledged is live nowhere, unless it was started again.
+//! NORES: what was ended and acknowledged is live nowhere, unless it was started again: by the stamps, which is by the clock while
+//! clocks are no further apart than the two words (R1).
 
 use std::collections::BTreeMap;
 
+use maitred_core::clock::Stamp;
 use maitred_core::entry::Life;
 use maitred_core::ids::SessionId;
 
@@ -29,7 +31,12 @@ impl Invariant for NoRes {
     fn see(&mut self, world: &World, seen: &Seen) -> Result<(), String> {
         match seen {
             Seen::Ended { client, host, session, answered: true } if !world.is_minted(*client) => {
-                self.ended.insert(*session, End { client: *client, host: *host, at: world.now });
+                // A start that the end's director had not heard of, and that another clock has stamped above it, is the later one.
+                let own = stamp(world, *host, *client);
+                let outranked = (0..world.hosts.len()).any(|other| stamp(world, other, *client) > own);
+                if !outranked {
+                    self.ended.insert(*session, End { client: *client, host: *host, at: world.now });
+                }
             }
             // The session went on: somebody who had not heard of the end kept it after it, which is a later start.
             Seen::Started { result, .. } => {
@@ -61,6 +68,12 @@ impl Invariant for NoRes {
         }
         Ok(())
     }
+}
+
+/// The stamp of a director's record of a client's key.
+fn stamp(world: &World, host: usize, client: usize) -> Option<Stamp> {
+    let now = world.hosts[host].now(world.now);
+    world.director(host)?.find(&world.plan.pool_name(), world.key(client), None, now).map(|found| found.stamp)
 }
 
 fn lives(world: &World, host: usize, end: &End) -> Option<bool> {
