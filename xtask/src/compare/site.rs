@@ -144,7 +144,7 @@ impl Backend {
     }
 }
 
-/// A self-signed certificate for localhost, by openssl, because the generator that maitred uses makes no RSA keys.
+/// A self-signed certificate for localhost and the servers' names, by openssl, because the generator that maitred uses makes no RSA keys.
 fn certificate(folder: &Path, stem: &str, algorithm: &str, detail: &str) -> anyhow::Result<()> {
     let (cert, key) = (folder.join(format!("{stem}.pem")), folder.join(format!("{stem}.key")));
     let status = Command::new("openssl")
@@ -161,7 +161,12 @@ fn certificate(folder: &Path, stem: &str, algorithm: &str, detail: &str) -> anyh
             "-pkeyopt",
             detail,
         ])
-        .args(["-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE"])
+        .args([
+            "-addext",
+            "subjectAltName=DNS:localhost,DNS:*.example.com",
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+        ])
         .arg("-keyout")
         .arg(&key)
         .arg("-out")

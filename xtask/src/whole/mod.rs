@@ -248,7 +248,7 @@ fn reload(site: &Site, rows: &mut Rows) -> anyhow::Result<()> {
         signal(&fleet.directors[0], Signal::HUP)?;
     }
     let outcome = outcome(client)?;
-    let reloads = fleet.metric(0, "maitred_reloads_total").unwrap_or_default();
+    let reloads = fleet.metric(0, "maitred_config_reloads_total{outcome=\"ok\"}").unwrap_or_default();
     rows.add(
         &format!("{RELOADS} reloads in 8 s under full load"),
         &format!(
