@@ -152,7 +152,7 @@ fn the_end_is_announced_first_and_loses_nothing() {
     // Balancers have seen it; who comes all the same is served, and remembered.
     let late = place(&mut client, "late");
     assert!(director.wait().success());
-    assert!(director.has_said("stopped"));
+    wait::until("its end is told", || director.has_said("stopped"));
     director.start_again();
     for (number, seat) in
         before.iter().enumerate().map(|(number, seat)| (number.to_string(), seat)).chain([("late".to_owned(), &late)])
@@ -174,5 +174,5 @@ fn row_28_as_many_files_may_be_open_as_the_system_allows_and_too_few_are_told() 
 
     let few =
         Plan::new().stubs(&stubs).with("end", "[limits]\nconnections = 1000").prepared_by("ulimit -n 300").start();
-    assert!(few.has_said("fewer files may be open"), "{:#?}", few.words());
+    wait::until("too few files are told", || few.has_said("fewer files may be open"));
 }

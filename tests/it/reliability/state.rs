@@ -191,7 +191,7 @@ fn row_27_a_damaged_journal_is_set_aside_and_reported_and_the_director_starts() 
         damage(&mut file);
         fs::File::create(journal(&director)).unwrap().write_all(&file).unwrap();
         director.start_again();
-        assert!(director.has_said("set aside"), "{name} is not reported: {:#?}", director.words());
+        wait::until(&format!("{name} is reported"), || director.has_said("set aside"));
         assert_eq!(set_aside(&director), round + 1, "{name}");
         // A cookie is enough to find the way back, whatever became of the journal.
         assert_eq!(cookie.get(&director.url("/desk?agent=0")).location(), carried, "{name}");

@@ -386,7 +386,9 @@ impl Director {
         let url = self.url("/health/live");
         wait::for_some("the director lives", || {
             if let Some(status) = self.process.ended() {
-                assert!(self.has_said("in use"), "the director ended with {status}: {:#?}", self.words());
+                wait::until(&format!("the director that ended with {status} says `in use`"), || {
+                    self.has_said("in use")
+                });
                 return Some(false);
             }
             let live = client.try_send(hyper::Method::GET, &url, &[], "").is_ok_and(|answer| answer.status == 200);
