@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 pub mod credentials;
 pub mod http;
+mod members;
 pub mod metrics;
 pub mod peer;
 pub mod probe;

@@ -15,6 +15,8 @@ use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visi
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::members::Members;
+
 /// Deepest nesting of a report (`reliability.md`, section 3, row 13).
 const DEPTH_MAX: usize = 32;
 /// Most dependencies that one server reports.
@@ -232,7 +234,7 @@ fn count(name: &'static str, value: Option<Value>) -> Result<Option<u32>, Report
 fn depends(words: Option<Words>) -> Result<BTreeMap<String, bool>, ReportFault> {
     let words = match words {
         None | Some(Words::Null(())) => return Ok(BTreeMap::new()),
-        Some(Words::Object(Pairs(words))) => words,
+        Some(Words::Object(Members(words))) => words,
         Some(Words::Other(_)) => return Err(fault("depends", "is no object")),
     };
     if words.len() > DEPENDS_MAX {
@@ -260,34 +262,8 @@ fn depends(words: Option<Words>) -> Result<BTreeMap<String, bool>, ReportFault> 
 #[serde(untagged)]
 enum Words {
     Null(()),
-    Object(Pairs),
+    Object(Members),
     Other(IgnoredAny),
-}
-
-/// The members of an object, also those that repeat.
-#[derive(Debug)]
-struct Pairs(Vec<(String, Value)>);
-
-impl<'de> Deserialize<'de> for Pairs {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl<'de> Visitor<'de> for Reader {
-            type Value = Pairs;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
-                let mut pairs = Vec::new();
-                while let Some(pair) = map.next_entry()? {
-                    pairs.push(pair);
-                }
-                Ok(Pairs(pairs))
-            }
-        }
-        deserializer.deserialize_map(Reader)
-    }
 }
 
 #[cfg(test)]

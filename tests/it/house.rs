@@ -8,7 +8,7 @@ use crate::support::tree::{files_below, root, shown};
 
 /// The layers of `docs/architecture.md` from the ground up: a module imports from its own layer and from those below.
 const LAYERS: [(&str, &[&str]); 5] = [
-    ("ground", &["certificates", "clock", "config", "credentials", "tls"]),
+    ("ground", &["certificates", "clock", "config", "credentials", "members", "tls"]),
     ("shell", &["actors", "metrics", "peer", "probe", "store", "vitals"]),
     ("edge", &["dns", "http"]),
     ("app", &["app"]),
