@@ -47,26 +47,26 @@ impl Socket {
         }
     }
 
-    /// Does something at once, or awaits the socket to do it later.
-    fn poll<T>(
-        &mut self,
-        context: &mut Context<'_>,
-        now: impl Fn(&mut Plain) -> io::Result<T>,
-        later: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        if let Self::Fresh(socket) = self {
-            loop {
-                match now(socket) {
-                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                    done => return Poll::Ready(done),
-                }
+    /// What a socket that is not awaited yet can do at once; `None`: it must be awaited.
+    fn at_once<T>(&mut self, mut act: impl FnMut(&mut Plain) -> io::Result<T>) -> Option<io::Result<T>> {
+        let Self::Fresh(socket) = self else { return None };
+        loop {
+            match act(socket) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
+                done => return Some(done),
             }
+        }
+    }
+
+    /// The stream of the runtime, which hears of the socket now if it did not before.
+    fn awaited(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        if let Self::Fresh(_) = self {
             *self = Self::Awaited(std::mem::replace(self, Self::Lost).into_awaited()?);
         }
         match self {
-            Self::Awaited(stream) => later(Pin::new(stream), context),
-            Self::Fresh(_) | Self::Lost => Poll::Ready(Err(ErrorKind::NotConnected.into())),
+            Self::Awaited(stream) => Ok(Pin::new(stream)),
+            Self::Fresh(_) | Self::Lost => Err(ErrorKind::NotConnected.into()),
         }
     }
 }
@@ -74,37 +74,29 @@ impl Socket {
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if let Self::Fresh(socket) = this {
-            // Actix's buffers are initialised once; here that is what a plain read needs.
-            match socket.read(buffer.initialize_unfilled()) {
-                Ok(bytes) => {
-                    buffer.advance(bytes);
-                    return Poll::Ready(Ok(()));
-                }
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
+        // Actix's buffers are initialised once; here that is what a plain read needs.
+        match this.at_once(|socket| socket.read(buffer.initialize_unfilled())) {
+            Some(read) => Poll::Ready(read.map(|bytes| buffer.advance(bytes))),
+            None => this.awaited()?.poll_read(context, buffer),
         }
-        this.poll(context, |_| Err(ErrorKind::WouldBlock.into()), |stream, context| stream.poll_read(context, buffer))
     }
 }
 
 impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.get_mut().poll(
-            context,
-            |socket| socket.write(bytes),
-            |stream, context| {
-                // The runtime does not know yet that a socket has room that it began to await this moment, and an answer that is
-                // put off may be cut off by what the client sent behind its request.
-                match SockRef::from(&*stream).send(bytes) {
-                    Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
-                        stream.poll_write(context, bytes)
-                    }
-                    done => Poll::Ready(done),
-                }
-            },
-        )
+        let this = self.get_mut();
+        if let Some(written) = this.at_once(|socket| socket.write(bytes)) {
+            return Poll::Ready(written);
+        }
+        let stream = this.awaited()?;
+        // The runtime does not know yet that a socket has room that it began to await this moment, and an answer that is put off
+        // may be cut off by what the client sent behind its request.
+        match SockRef::from(&*stream).send(bytes) {
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+                stream.poll_write(context, bytes)
+            }
+            done => Poll::Ready(done),
+        }
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -113,11 +105,11 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().poll(
-            context,
-            |socket| socket.shutdown(Shutdown::Write),
-            |stream, context| stream.poll_shutdown(context),
-        )
+        let this = self.get_mut();
+        match this.at_once(|socket| socket.shutdown(Shutdown::Write)) {
+            Some(shut) => Poll::Ready(shut),
+            None => this.awaited()?.poll_shutdown(context),
+        }
     }
 }
 
