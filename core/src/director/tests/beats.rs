@@ -172,9 +172,7 @@ fn directors_that_remember_find_those_who_went_on_while_they_were_away() {
     let mut rig = Rig::new(settings(3, 0));
     Server::all(3).iter_mut().for_each(|server| drop(server.beat(&mut rig)));
     let seat = rig.start("1001").unwrap();
-    let mut home = Server::new(at(&seat));
-    home.log_in_by(&seat);
-    home.beat(&mut rig);
+    let mut home = rig.logged_in(&seat);
     // Away. The server stops, the client goes on by itself, the server returns as another process, the directors return.
     let mut back = Rig::unseen(settings(3, 0));
     back.director.restore(rig.entries(), back.now);
@@ -213,9 +211,7 @@ fn r5_a_dead_servers_session_goes_first_to_a_server_that_lists_it() {
 fn r8_a_start_leaves_a_usable_server_only_when_it_is_unlisted_there_and_listed_elsewhere() {
     let mut rig = Rig::new(settings(3, 0));
     let mut seat = rig.start("1001").unwrap();
-    let mut home = Server::new(at(&seat));
-    home.log_in_by(&seat);
-    home.beat(&mut rig);
+    let mut home = rig.logged_in(&seat);
     home.log_out("1001");
     home.beat(&mut rig);
     let mut refuge = Server::new(other(&seat));
@@ -240,9 +236,7 @@ fn r8_a_start_leaves_a_usable_server_only_when_it_is_unlisted_there_and_listed_e
     // Unlisted everywhere: it stays where it is.
     let mut rig = Rig::new(settings(3, 0));
     let seat = rig.start("1001").unwrap();
-    let mut home = Server::new(at(&seat));
-    home.log_in_by(&seat);
-    home.beat(&mut rig);
+    let mut home = rig.logged_in(&seat);
     home.log_out("1001");
     for _ in 0..100 {
         home.beat(&mut rig);
@@ -274,9 +268,7 @@ fn r18_being_listed_keeps_a_session_alive_and_writes_it_down_rarely() {
 fn r6_a_lower_generation_is_reset_at_once_and_repeats_with_one_id_until_it_is_done() {
     let mut rig = Rig::new(settings(3, 0));
     let seat = rig.start("1001").unwrap();
-    let mut old = Server::new(at(&seat));
-    old.log_in_by(&seat);
-    old.beat(&mut rig);
+    let mut old = rig.logged_in(&seat);
     let moved = rig.avoid(&seat);
     let first = old.beat(&mut rig).orders;
     assert_eq!(first.len(), 1);
@@ -320,9 +312,7 @@ fn r6_without_a_generation_it_waits_a_minute() {
 fn r6_nobody_is_reset_for_a_server_that_could_not_have_it() {
     let mut rig = Rig::new(settings(3, 0));
     let seat = rig.start("1001").unwrap();
-    let mut old = Server::new(at(&seat));
-    old.log_in_by(&seat);
-    old.beat(&mut rig);
+    let mut old = rig.logged_in(&seat);
     let moved = rig.avoid(&seat);
     rig.kill(at(&moved));
     assert_eq!(old.beat(&mut rig).orders, [], "the other one is down");
@@ -334,9 +324,7 @@ fn r6_nobody_is_reset_for_a_server_that_could_not_have_it() {
 fn r6_what_was_ended_is_reset_and_a_new_login_of_the_same_key_is_not() {
     let mut rig = Rig::new(settings(3, 0));
     let seat = rig.start("1001").unwrap();
-    let mut home = Server::new(at(&seat));
-    home.log_in_by(&seat);
-    home.beat(&mut rig);
+    let mut home = rig.logged_in(&seat);
     rig.pass(BEAT);
     rig.end(&seat);
     let due = |rig: &mut Rig, home: &mut Server| {
@@ -359,9 +347,7 @@ fn an_end_by_the_server_itself_needs_no_reset() {
     let mut rig = Rig::new(settings(3, 0));
     Server::all(3).iter_mut().for_each(|server| drop(server.beat(&mut rig)));
     let seat = rig.start("1001").unwrap();
-    let mut home = Server::new(at(&seat));
-    home.log_in_by(&seat);
-    home.beat(&mut rig);
+    let mut home = rig.logged_in(&seat);
     let end = End::Server { server: home.name.clone(), incarnation: home.tag(), generation: seat.generation() };
     let tomb = rig.director.end(&pool(), &seat.entry.key, None, &end, rig.now).unwrap();
     assert_eq!(tomb.life, Life::Ended(EndReason::Server));

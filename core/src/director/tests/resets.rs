@@ -64,9 +64,7 @@ fn r6_a_loser_with_the_higher_generation_is_reset_a_minute_after_a_start_that_ca
 fn r6_a_loser_with_the_higher_generation_is_reset_when_the_records_server_has_it_too() {
     let mut rig = Rig::new(settings(2, 0));
     let (seat, mut loser) = apart(&mut rig, 1);
-    let mut winner = Server::new(at(&seat));
-    winner.log_in_by(&seat);
-    winner.beat(&mut rig);
+    rig.logged_in(&seat);
     assert_eq!(orders(&mut rig, &mut loser, 70).len(), 1, "both list it");
 
     let mut rig = Rig::new(settings(2, 0));
@@ -109,9 +107,7 @@ fn r6_a_stay_of_another_session_is_reset_when_it_is_older_than_the_end() {
 fn r6_a_stay_that_comes_back_under_the_same_ticket_is_reset_again() {
     let mut rig = Rig::new(settings(2, 0));
     let seat = rig.start("1001").unwrap();
-    let mut old = Server::new(at(&seat));
-    old.log_in_by(&seat);
-    old.beat(&mut rig);
+    let mut old = rig.logged_in(&seat);
     rig.avoid(&seat);
     let first = orders(&mut rig, &mut old, 0);
     assert_eq!(first.len(), 1);
@@ -131,9 +127,7 @@ fn r6_a_stay_that_comes_back_under_the_same_ticket_is_reset_again() {
 fn r6_what_is_listed_long_after_it_was_said_to_be_done_is_ordered_again() {
     let mut rig = Rig::new(settings(2, 0));
     let seat = rig.start("1001").unwrap();
-    let mut old = Server::new(at(&seat));
-    old.log_in_by(&seat);
-    old.beat(&mut rig);
+    let mut old = rig.logged_in(&seat);
     rig.avoid(&seat);
     let id = orders(&mut rig, &mut old, 0)[0].id;
     for _ in 0..60 {

@@ -110,6 +110,14 @@ pub(super) fn other(seat: &Seat) -> &'static str {
 }
 
 impl Rig {
+    /// A seat's server, which has told that the agent logged in by it.
+    pub(super) fn logged_in(&mut self, seat: &Seat) -> Server {
+        let mut server = Server::new(at(seat));
+        server.log_in_by(seat);
+        server.beat(self);
+        server
+    }
+
     pub(super) fn found(&self, key: &str) -> Option<SeatEntry> {
         self.director.find(&pool(), &name_key(key), None, self.now)
     }
