@@ -22,6 +22,33 @@ impl Mono {
     }
 }
 
+/// A moment that may lie before this director started: what was heard of was some time old when it was heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Since {
+    heard: Mono,
+    before: Duration,
+}
+
+impl Since {
+    /// A moment that lay `before` the one at which it was heard of.
+    #[must_use]
+    pub fn new(heard: Mono, before: Duration) -> Self {
+        Self { heard, before }
+    }
+
+    /// How long ago it is.
+    #[must_use]
+    pub fn age(self, now: Mono) -> Duration {
+        self.before.saturating_add(now.since(self.heard))
+    }
+
+    /// When it becomes older than `lasts`; the moment at which it was heard of when it was by then.
+    #[must_use]
+    pub fn lapses(self, lasts: Duration) -> Mono {
+        self.heard + lasts.saturating_sub(self.before)
+    }
+}
+
 impl Add<Duration> for Mono {
     type Output = Self;
     fn add(self, delay: Duration) -> Self {

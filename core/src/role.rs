@@ -15,7 +15,7 @@ use std::time::Duration;
 
 pub use story::{Because, NextMove, RoleStory, SiteCount, SiteStory};
 
-use crate::clock::Mono;
+use crate::clock::{Mono, Since};
 use crate::fault::{Fault, planted};
 use crate::ids::{DatacenterName, DirectorName};
 use crate::settings::{Failback, FailoverSettings, Isolated};
@@ -72,19 +72,6 @@ pub struct Role {
     seen_any: bool,
     /// Why the role last moved, in this run.
     moved: Option<RoleCause>,
-}
-
-/// A moment that may lie before this director started.
-#[derive(Debug, Clone, Copy)]
-struct Since {
-    at: Mono,
-    before: Duration,
-}
-
-impl Since {
-    fn age(self, now: Mono) -> Duration {
-        now.since(self.at) + self.before
-    }
 }
 
 /// What another director holds about the role.
@@ -237,7 +224,7 @@ impl Role {
             && let Some(at) = self.sites.iter().position(|site| site.datacenter == *active)
         {
             self.active = at;
-            self.began = Some(Since { at: now, before: age });
+            self.began = Some(Since::new(now, age));
         }
     }
 
@@ -255,7 +242,7 @@ impl Role {
     /// Since how long a datacenter serves in the words of its own directors; `None` when there is no fresh one.
     pub fn set_claimed(&mut self, datacenter: &DatacenterName, serves_for: Option<Duration>, now: Mono) {
         if let Some(site) = self.sites.iter_mut().find(|site| site.datacenter == *datacenter) {
-            site.claimed = serves_for.map(|before| Since { at: now, before });
+            site.claimed = serves_for.map(|before| Since::new(now, before));
         }
     }
 
@@ -342,14 +329,14 @@ impl Role {
         self.moved = Some(cause);
         let to = self.active()?.clone();
         match cause {
-            RoleCause::Isolated => self.began = Some(Since { at: now, before: Duration::ZERO }),
+            RoleCause::Isolated => self.began = Some(Since::new(now, Duration::ZERO)),
             RoleCause::Agreed => {
                 let oldest = self.claims.iter().filter(|claim| claim.active == to).map(|claim| claim.began).max();
-                self.began = oldest.map(|before| Since { at: now, before });
+                self.began = oldest.map(|before| Since::new(now, before));
             }
             RoleCause::Failover | RoleCause::Failback | RoleCause::Order | RoleCause::Configuration => {
                 self.epoch += 1;
-                self.began = Some(Since { at: now, before: Duration::ZERO });
+                self.began = Some(Since::new(now, Duration::ZERO));
             }
         }
         Some(RoleChange { from, to, epoch: self.epoch, cause })

@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::clock::{Mono, Now, millis};
+use super::telling::{Pace, Telling};
+use crate::clock::{Mono, Now, Since, millis};
 use crate::health::{HeardVote, Site, Vote, Watch, vote_lasts};
 use crate::ids::{DatacenterName, DirectorName, PoolName, ServerName};
 use crate::role::{Claim, Role, Service};
@@ -15,12 +16,12 @@ use crate::session::STAMP_AHEAD_MAX;
 use crate::settings::Settings;
 use crate::wire::{Message, RoleWord, VoteWord, WORDS_MAX};
 
-/// All votes are told this often, changed or not: the same work on every day (R11).
-const VOTES_EVERY: Duration = Duration::from_secs(2);
-/// All roles are told this often.
-const ROLES_EVERY: Duration = Duration::from_secs(1);
 /// News are told at once, but no more often: whatever two directors may disagree about, it makes no storm.
 const NEWS_EVERY: Duration = Duration::from_millis(100);
+/// All votes are told this often, changed or not: the same work on every day (R11).
+const VOTES: Pace = Pace { every: Duration::from_secs(2), news_every: NEWS_EVERY };
+/// All roles are told this often.
+const ROLES: Pace = Pace { every: Duration::from_secs(1), news_every: NEWS_EVERY };
 /// A word about a role that is older holds no longer.
 const ROLE_LASTS: Duration = Duration::from_secs(8);
 /// No vote lasts longer, whatever its voter says.
@@ -43,25 +44,15 @@ pub(super) struct Hearsay {
 #[derive(Debug)]
 struct Heard<W> {
     word: W,
-    at: Mono,
-}
-
-impl<W> Heard<W> {
-    fn age(&self, age_ms: u64, now: Mono) -> Duration {
-        Duration::from_millis(age_ms) + now.since(self.at)
-    }
+    since: Since,
 }
 
 /// What one peer has been told.
 #[derive(Debug, Default)]
 struct Told {
     orders: Option<u64>,
-    votes: u64,
-    votes_at: Mono,
-    votes_due: Mono,
-    roles: u64,
-    roles_at: Mono,
-    roles_due: Mono,
+    votes: Telling,
+    roles: Telling,
 }
 
 /// Why a word was dropped, for the count.
@@ -91,7 +82,7 @@ impl Hearsay {
     /// Takes a vote that is news; returns it as the health of its server hears it.
     pub(super) fn vote(
         &mut self,
-        mut word: VoteWord,
+        word: VoteWord,
         way: Duration,
         settings: &Settings,
         now: Now,
@@ -110,8 +101,8 @@ impl Hearsay {
         if lasts > VOTE_LASTS_MAX || word.run > (now.time + STAMP_AHEAD_MAX).0 || !detail_fits {
             return Err("vote_limit");
         }
-        word.age_ms = word.age_ms.saturating_add(millis(way));
-        if Duration::from_millis(word.age_ms) > lasts {
+        let age = Duration::from_millis(word.age_ms).saturating_add(way);
+        if age > lasts {
             return Ok(None);
         }
         let key = (word.server.clone(), word.director.clone());
@@ -119,16 +110,16 @@ impl Hearsay {
             return Ok(None);
         }
         let site = if *home == server.datacenter { Site::Own } else { Site::Other };
-        let age = Duration::from_millis(word.age_ms);
-        let heard = HeardVote { site, vote: word.vote.clone(), heard: now.mono, age, lasts };
-        self.votes.insert(key.clone(), Heard { word, at: now.mono });
+        let since = Since::new(now.mono, age);
+        let heard = HeardVote { site, vote: word.vote.clone(), looked: since, lasts };
+        self.votes.insert(key.clone(), Heard { word, since });
         Ok(Some((key.0, key.1, heard)))
     }
 
     /// Takes a word about a role; says whether it was news.
     pub(super) fn role(
         &mut self,
-        mut word: RoleWord,
+        word: RoleWord,
         way: Duration,
         settings: &Settings,
         now: Now,
@@ -143,12 +134,12 @@ impl Hearsay {
         if word.run > (now.time + STAMP_AHEAD_MAX).0 {
             return Err("role_limit");
         }
-        word.age_ms = word.age_ms.saturating_add(millis(way));
         let key = (word.pool.clone(), word.director.clone());
         if self.roles.get(&key).is_some_and(|old| (old.word.run, old.word.word) >= (word.run, word.word)) {
             return Ok(false);
         }
-        self.roles.insert(key, Heard { word, at: now.mono });
+        let since = Since::new(now.mono, Duration::from_millis(word.age_ms).saturating_add(way));
+        self.roles.insert(key, Heard { word, since });
         Ok(true)
     }
 
@@ -159,7 +150,7 @@ impl Hearsay {
             active: heard.word.active.clone(),
             began: match heard.word.began_ms {
                 0 => Duration::ZERO,
-                began => Duration::from_millis(began) + heard.age(heard.word.age_ms, now),
+                began => Duration::from_millis(began) + heard.since.age(now),
             },
             epoch: heard.word.epoch,
             failovers: heard.word.failovers,
@@ -177,9 +168,7 @@ impl Hearsay {
     ) -> Option<Duration> {
         self.fresh_roles(pool, now)
             .filter(|(director, _)| settings.peers.get(*director) == Some(datacenter))
-            .filter_map(|(_, heard)| {
-                Some(Duration::from_millis(heard.word.serving_ms?) + heard.age(heard.word.age_ms, now))
-            })
+            .filter_map(|(_, heard)| Some(Duration::from_millis(heard.word.serving_ms?) + heard.since.age(now)))
             .max()
     }
 
@@ -187,7 +176,7 @@ impl Hearsay {
     pub(super) fn fresh_directors(&self, datacenter: &DatacenterName, settings: &Settings, now: Mono) -> usize {
         let here = settings.peers.iter().filter(|(_, home)| *home == datacenter);
         here.filter(|(director, _)| {
-            self.roles.iter().any(|((_, of), heard)| of == *director && heard.age(heard.word.age_ms, now) <= ROLE_LASTS)
+            self.roles.iter().any(|((_, of), heard)| of == *director && heard.since.age(now) <= ROLE_LASTS)
         })
         .count()
     }
@@ -195,7 +184,7 @@ impl Hearsay {
     fn fresh_roles(&self, pool: &PoolName, now: Mono) -> impl Iterator<Item = (&DirectorName, &Heard<RoleWord>)> {
         self.roles
             .iter()
-            .filter(move |((of, _), heard)| of == pool && heard.age(heard.word.age_ms, now) <= ROLE_LASTS)
+            .filter(move |((of, _), heard)| of == pool && heard.since.age(now) <= ROLE_LASTS)
             .map(|((_, director), heard)| (director, heard))
     }
 
@@ -209,11 +198,9 @@ impl Hearsay {
         now: Mono,
     ) -> Vec<Message> {
         let told = self.told.entry(peer.clone()).or_default();
-        let due = now >= told.votes_due || (told.votes != self.own_votes && now >= told.votes_at + NEWS_EVERY);
-        if !due {
+        if !told.votes.is_due(self.own_votes, VOTES, now) {
             return Vec::new();
         }
-        (told.votes, told.votes_at, told.votes_due) = (self.own_votes, now, now + VOTES_EVERY);
         let own = settings.pools.values().flat_map(|pool| pool.servers.keys().map(move |server| (pool, server)));
         let own = own.filter_map(|(pool, server)| {
             let voter = watch.server(server)?.voter();
@@ -229,7 +216,7 @@ impl Hearsay {
             })
         });
         let heard = self.votes.values().filter(|heard| heard.word.director != *peer).filter_map(|heard| {
-            let age_ms = millis(heard.age(heard.word.age_ms, now));
+            let age_ms = millis(heard.since.age(now));
             (age_ms <= heard.word.lasts_ms).then(|| VoteWord { age_ms, ..heard.word.clone() })
         });
         let words: Vec<VoteWord> = own.chain(heard).collect();
@@ -246,11 +233,9 @@ impl Hearsay {
         now: Mono,
     ) -> Vec<Message> {
         let told = self.told.entry(peer.clone()).or_default();
-        let due = now >= told.roles_due || (told.roles != self.own_roles && now >= told.roles_at + NEWS_EVERY);
-        if !due {
+        if !told.roles.is_due(self.own_roles, ROLES, now) {
             return Vec::new();
         }
-        (told.roles, told.roles_at, told.roles_due) = (self.own_roles, now, now + ROLES_EVERY);
         let own = roles.iter().filter_map(|(pool, role)| {
             let home = role.service(&settings.datacenter);
             Some(RoleWord {
@@ -269,7 +254,7 @@ impl Hearsay {
             })
         });
         let heard = self.roles.values().filter(|heard| heard.word.director != *peer).filter_map(|heard| {
-            let age = heard.age(heard.word.age_ms, now);
+            let age = heard.since.age(now);
             (age <= ROLE_LASTS).then(|| RoleWord { age_ms: millis(age), ..heard.word.clone() })
         });
         let words: Vec<RoleWord> = own.chain(heard).collect();

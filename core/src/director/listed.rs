@@ -3,7 +3,9 @@
 //! A server beats to one director, so what other directors tell of its list counts as the own list does: the later one decides.
 //! Decide, do not write: what lists say moves nobody by itself. It counts when a client comes.
 
+use super::lists::Latest;
 use super::start::At;
+use super::told::LastWord;
 use crate::clock::{Stamp, Time};
 use crate::held::Place;
 use crate::ids::Generation;
@@ -21,17 +23,17 @@ impl<'v> At<'v> {
             return None;
         }
         let place = self.place_of(sitting);
-        let list = lists.of(server.ix).filter(|list| !list.incarnation().contradicts(server.tag()));
-        // Who heard the server last knows which of its lives it is, and what that one holds.
-        let (name, own_age) = (&server.settings.name, list.as_ref().and_then(|list| list.age(self.now.mono)));
-        let told = lists.told.latest(name, &place, own_age, self.now.mono);
-        let reborn = told.as_ref().map_or(reborn, |told| sitting.incarnation.contradicts(told.life));
-        let lost = match (told.map(|told| told.says), &list) {
-            (Some(Some(ListSays::Holds { .. })), _) => false,
-            (Some(Some(ListSays::Lacks { unlisted })), _) => unlisted && !reborn,
-            (Some(None), _) | (None, None) => reborn,
-            (None, Some(list)) if reborn => list.find(&place).is_none(),
-            (None, Some(list)) => !list.incarnation().contradicts(sitting.incarnation) && list.is_unlisted(&place),
+        let latest = lists.latest(server, &place, self.now.mono);
+        let reborn = match &latest {
+            Latest::Told(told) => sitting.incarnation.contradicts(told.life),
+            Latest::Own(_) | Latest::Nobody => reborn,
+        };
+        let lost = match latest {
+            Latest::Told(LastWord { says: Some(ListSays::Holds { .. }), .. }) => false,
+            Latest::Told(LastWord { says: Some(ListSays::Lacks { unlisted }), .. }) => unlisted && !reborn,
+            Latest::Told(LastWord { says: None, .. }) | Latest::Nobody => reborn,
+            Latest::Own(list) if reborn => list.find(&place).is_none(),
+            Latest::Own(list) => !list.incarnation().contradicts(sitting.incarnation) && list.is_unlisted(&place),
         };
         // A new life alone is no reason to go to an older stay that is about to be reset.
         let least = if reborn { Some(sitting.generation) } else { None };
@@ -64,13 +66,12 @@ impl<'v> At<'v> {
 
     /// By which generation and since when a server holds a key, by the latest list that any director has of it.
     fn held_at(&self, server: &ServerView, place: &Place) -> Option<(Option<Generation>, Time)> {
-        let lists = &self.director.lists;
-        let list = lists.of(server.ix).filter(|list| !list.incarnation().contradicts(server.tag()));
-        let own_age = list.as_ref().and_then(|list| list.age(self.now.mono));
-        match lists.told.latest(&server.settings.name, place, own_age, self.now.mono).map(|told| told.says) {
-            Some(Some(ListSays::Holds { generation, since })) => Some((generation, since)),
-            Some(Some(ListSays::Lacks { .. }) | None) => None,
-            None => list?.find(place).map(|item| (item.held.generation, item.since)),
+        match self.director.lists.latest(server, place, self.now.mono) {
+            Latest::Told(LastWord { says: Some(ListSays::Holds { generation, since }), .. }) => {
+                Some((generation, since))
+            }
+            Latest::Told(_) | Latest::Nobody => None,
+            Latest::Own(list) => list.find(place).map(|item| (item.held.generation, item.since)),
         }
     }
 

@@ -12,11 +12,12 @@ use parking_lot::Mutex;
 
 use super::outages::Outages;
 use super::resets::{Mismatch, OrderId};
-use super::told::Told;
+use super::told::{LastWord, Told};
 use crate::clock::{Mono, Time};
 use crate::held::{List, Place};
 use crate::ids::IncarnationTag;
 use crate::session::ServerIx;
+use crate::view::ServerView;
 
 #[derive(Debug, Default)]
 pub(super) struct Lists {
@@ -26,6 +27,18 @@ pub(super) struct Lists {
     lacking: AtomicUsize,
     /// What servers list that beat to other directors.
     pub(super) told: Told,
+}
+
+/// The latest that any director has of one place in a server's list: who heard the server last knows which of its lives it is,
+/// and what that one holds.
+#[derive(Debug)]
+pub(super) enum Latest {
+    /// Another director heard it last.
+    Told(LastWord),
+    /// This one did.
+    Own(Arc<List>),
+    /// Nobody heard it in this life.
+    Nobody,
 }
 
 /// One server's list, and what follows from it.
@@ -78,6 +91,16 @@ impl Lists {
     /// A server's latest complete list, when it has told any.
     pub(super) fn of(&self, server: ServerIx) -> Option<Arc<List>> {
         self.desks.load().get(server.index()).map(|desk| desk.shown.load_full())
+    }
+
+    /// The latest of one place in a server's list, own or told.
+    pub(super) fn latest(&self, server: &ServerView, place: &Place, now: Mono) -> Latest {
+        let own = self.of(server.ix).filter(|list| !list.incarnation().contradicts(server.tag()));
+        let own_age = own.as_ref().and_then(|list| list.age(now));
+        match self.told.latest(&server.settings.name, place, own_age, now) {
+            Some(told) => Latest::Told(told),
+            None => own.map_or(Latest::Nobody, Latest::Own),
+        }
     }
 
     /// Whether any list lacks anything, or another director may say so: without, no seat is unlisted.

@@ -40,6 +40,7 @@ mod reports;
 mod resets;
 mod sessions;
 mod start;
+mod telling;
 mod told;
 mod walk_in;
 

@@ -6,7 +6,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::lists::Lists;
+use super::lists::{Latest, Lists};
+use super::told::LastWord;
 use crate::clock::{Mono, Stamp};
 use crate::digest::Digest;
 use crate::entry::{EndReason, Life};
@@ -172,21 +173,21 @@ pub(super) fn judge(
         Life::Live if record.server == server => None,
         Life::Live => {
             let other = pool.server(record.server).filter(|other| other.standing.is_usable())?;
-            let shown = lists.of(record.server).filter(|list| !list.incarnation().contradicts(other.tag()));
-            let own_age = shown.as_ref().and_then(|list| list.age(now));
-            let told = lists.told.latest(&other.settings.name, &item.place, own_age, now);
-            if record.incarnation.contradicts(told.as_ref().map_or(other.tag(), |told| told.life)) {
+            let (life, holds, unlisted) = match lists.latest(other, &item.place, now) {
+                Latest::Told(LastWord { life, says: Some(ListSays::Lacks { unlisted }) }) => {
+                    (life, Some(false), unlisted)
+                }
+                Latest::Told(LastWord { life, says: Some(ListSays::Holds { .. }) }) => (life, Some(true), false),
+                Latest::Told(LastWord { life, says: None }) => (life, None, false),
+                Latest::Own(list) => {
+                    let holds = list.is_valid().then(|| list.find(&item.place).is_some());
+                    (other.tag(), holds, list.is_unlisted(&item.place))
+                }
+                Latest::Nobody => (other.tag(), None, false),
+            };
+            if record.incarnation.contradicts(life) {
                 return None;
             }
-            let (holds, unlisted) = match told.map(|told| told.says) {
-                Some(Some(ListSays::Lacks { unlisted })) => (Some(false), unlisted),
-                Some(Some(ListSays::Holds { .. })) => (Some(true), false),
-                Some(None) => (None, false),
-                None => shown.map_or((None, false), |list| {
-                    let holds = list.is_valid().then(|| list.find(&item.place).is_some());
-                    (holds, list.is_unlisted(&item.place))
-                }),
-            };
             let lacks = unlisted || (!at_once && holds == Some(false));
             // Also a sighting tells that both have it: only the other server's list raises it without a start (R18).
             let both = holds == Some(true) || record.seen.time() > item.since;

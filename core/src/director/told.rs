@@ -14,7 +14,8 @@ use std::time::Duration;
 use parking_lot::RwLock;
 
 use super::hearsay::Reason;
-use crate::clock::{Mono, Now, millis};
+use super::telling::{Pace, Telling};
+use crate::clock::{Mono, Now, Since, millis};
 use crate::held::Place;
 use crate::ids::{DirectorName, IncarnationTag, ServerName};
 use crate::session::STAMP_AHEAD_MAX;
@@ -24,10 +25,8 @@ use crate::wire::{LIST_ITEMS_MAX, ListItem, ListSays, ListWord, Message, WORDS_M
 /// Most differences of one server's list that are told: more than a dead server's sessions, spread over the others. The rest
 /// follows as those are settled.
 const ITEMS_MAX: usize = 1024;
-/// Everything is told again this often, changed or not.
-const EVERY: Duration = Duration::from_secs(10);
-/// News are told no more often: a crowd that logs in makes one message a second.
-const NEWS_EVERY: Duration = Duration::from_secs(1);
+/// News are told no more often than each second: a crowd that logs in makes one message.
+const PACE: Pace = Pace { every: Duration::from_secs(10), news_every: Duration::from_secs(1) };
 /// A word that is not repeated lapses: its server beats no more, or differs no more.
 const LASTS: Duration = Duration::from_secs(30);
 
@@ -44,7 +43,7 @@ pub(super) struct Told {
 struct Inner {
     own: BTreeMap<ServerName, Own>,
     heard: BTreeMap<ServerName, BTreeMap<DirectorName, Heard>>,
-    peers: BTreeMap<DirectorName, Peer>,
+    peers: BTreeMap<DirectorName, Telling>,
     /// Rises with what the others should hear soon.
     news: u64,
 }
@@ -58,12 +57,12 @@ pub(super) struct Own {
     pub(super) items: Vec<ListItem>,
 }
 
-/// What the director that heard a server last knows of its list.
+/// What another director, which heard a server last, told of its list.
 #[derive(Debug)]
-pub(super) struct Latest {
+pub(super) struct LastWord {
     /// The life of the server.
     pub(super) life: IncarnationTag,
-    /// What the list says of the key; `None`: the same as that director's table.
+    /// What the list says of the place; `None`: the same as that director's table.
     pub(super) says: Option<ListSays>,
 }
 
@@ -76,27 +75,6 @@ struct Heard {
     incarnation: IncarnationTag,
     since: Since,
     items: BTreeMap<Place, (u64, ListSays, Since)>,
-}
-
-/// How old something was when it came.
-#[derive(Debug, Clone, Copy)]
-struct Since {
-    at: Mono,
-    age: Duration,
-}
-
-impl Since {
-    fn age(self, now: Mono) -> Duration {
-        self.age + now.since(self.at)
-    }
-}
-
-/// What one peer has been told.
-#[derive(Debug, Default)]
-struct Peer {
-    news: u64,
-    at: Mono,
-    due: Mono,
 }
 
 impl Told {
@@ -161,7 +139,7 @@ impl Told {
         place: &Place,
         own_age: Option<Duration>,
         now: Mono,
-    ) -> Option<Latest> {
+    ) -> Option<LastWord> {
         if self.is_empty() {
             return None;
         }
@@ -169,8 +147,8 @@ impl Told {
         let heard = inner.heard.get(server)?.values().min_by_key(|heard| (heard.since.age(now), heard.incarnation))?;
         let age = heard.since.age(now);
         let says = heard.items.get(place).map(|(_, says, _)| says.clone());
-        let latest = Latest { life: heard.incarnation, says };
-        (age <= LASTS && own_age.is_none_or(|own| age < own)).then_some(latest)
+        let last = LastWord { life: heard.incarnation, says };
+        (age <= LASTS && own_age.is_none_or(|own| age < own)).then_some(last)
     }
 
     /// Whether somebody said that a list lacks something: without, no seat is unlisted.
@@ -187,14 +165,22 @@ impl Told {
     pub(super) fn words_for(&self, peer: &DirectorName, me: &DirectorName, run: u64, now: Mono) -> Vec<Message> {
         let mut inner = self.inner.write();
         let news = inner.news;
-        let told = inner.peers.entry(peer.clone()).or_default();
-        if now < told.due && (told.news == news || now < told.at + NEWS_EVERY) {
+        if !inner.peers.entry(peer.clone()).or_default().is_due(news, PACE, now) {
             return Vec::new();
         }
-        *told = Peer { news, at: now, due: now + EVERY };
         let own = inner.own.iter().map(|(server, own)| {
-            let word = word(server, me, run, own.at.0, Since { at: own.at, age: Duration::ZERO }, now);
-            (ListWord { incarnation: own.incarnation, held_seq: own.held_seq, ..word }, own.items.clone())
+            let word = ListWord {
+                server: server.clone(),
+                director: me.clone(),
+                run,
+                beat: own.at.0,
+                age_ms: millis(now.since(own.at)),
+                incarnation: own.incarnation,
+                held_seq: own.held_seq,
+                says: Vec::new(),
+                more: false,
+            };
+            (word, own.items.clone())
         });
         let heard = inner.heard.iter().flat_map(|(server, by)| by.iter().map(move |it| (server, it)));
         let heard = heard.filter(|(_, (director, _))| *director != peer).map(|(server, (director, heard))| {
@@ -205,8 +191,18 @@ impl Told {
                 session: place.session,
                 says: says.clone(),
             });
-            let word = word(server, director, heard.run, heard.beat, heard.since, now);
-            (ListWord { incarnation: heard.incarnation, held_seq: heard.held_seq, ..word }, items.collect())
+            let word = ListWord {
+                server: server.clone(),
+                director: director.clone(),
+                run: heard.run,
+                beat: heard.beat,
+                age_ms: millis(heard.since.age(now)),
+                incarnation: heard.incarnation,
+                held_seq: heard.held_seq,
+                says: Vec::new(),
+                more: false,
+            };
+            (word, items.collect())
         });
         let fresh = own.chain(heard).filter(|(word, _)| Duration::from_millis(word.age_ms) <= LASTS);
         packed(fresh)
@@ -225,8 +221,8 @@ impl Inner {
         if word.run > (now.time + STAMP_AHEAD_MAX).0 {
             return Err("list_limit");
         }
-        let since = Since { at: now.mono, age: Duration::from_millis(word.age_ms).saturating_add(way) };
-        if since.age > LASTS {
+        let since = Since::new(now.mono, Duration::from_millis(word.age_ms).saturating_add(way));
+        if since.age(now.mono) > LASTS {
             return Ok(());
         }
         let by = self.heard.entry(word.server).or_default();
@@ -262,20 +258,6 @@ impl Inner {
             }
         }
         Ok(())
-    }
-}
-
-fn word(server: &ServerName, director: &DirectorName, run: u64, beat: u64, since: Since, now: Mono) -> ListWord {
-    ListWord {
-        server: server.clone(),
-        director: director.clone(),
-        run,
-        beat,
-        age_ms: millis(since.age(now)),
-        incarnation: IncarnationTag::UNKNOWN,
-        held_seq: None,
-        says: Vec::new(),
-        more: false,
     }
 }
 

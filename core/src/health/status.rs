@@ -11,7 +11,7 @@ use super::steady::{Steadiness, WEIGHT_STEPS};
 use super::verdict::{CastVote, State, Verdict, is_seen_up, verdict};
 use super::vote::{Silence, Site, Vote, Voter, vote_lasts};
 use super::{Abstention, Failure, Input, LatestReport, Look, Outcome, Report, Said, Standing};
-use crate::clock::{Mono, Now, Time};
+use crate::clock::{Mono, Now, Since, Time};
 use crate::entry::{LastVerdict, OperatorWord, ServerOrder};
 use crate::ids::{DatacenterName, DirectorName, Incarnation, ServerName};
 use crate::settings::{DependencyEffect, PoolSettings};
@@ -64,10 +64,8 @@ pub struct HeardVote {
     pub site: Site,
     /// What it says.
     pub vote: Vote,
-    /// When it was heard.
-    pub heard: Mono,
-    /// How old it was then, all hops included.
-    pub age: Duration,
+    /// When the voter looked, all hops included.
+    pub looked: Since,
     /// How old it may become, by the voter's own probe interval.
     pub lasts: Duration,
 }
@@ -275,7 +273,7 @@ impl ServerHealth {
             director,
             site: heard.site,
             vote: &heard.vote,
-            age: heard.age.saturating_add(now.since(heard.heard)),
+            age: heard.looked.age(now),
             lasts: heard.lasts,
         });
         let votes = own.into_iter().chain(heard);
@@ -291,8 +289,7 @@ impl ServerHealth {
         let mut known = false;
         let votes = self.heard.values().filter(|heard| heard.site == Site::Own).any(|heard| {
             known = true;
-            let age = heard.age.saturating_add(now.since(heard.heard));
-            age <= heard.lasts && !matches!(heard.vote, Vote::Abstain(_))
+            heard.looked.age(now) <= heard.lasts && !matches!(heard.vote, Vote::Abstain(_))
         });
         if votes || !known {
             self.alone = None;
@@ -354,7 +351,7 @@ impl ServerHealth {
         let lapse = lapse.map(|at| now.mono + at.since(now.time));
         let past = Duration::from_millis(1);
         let own = self.voter.looked().map(|looked| looked + vote_lasts(&pool.health, self.voter.site()) + past);
-        let heard = self.heard.values().map(|it| it.heard + it.lasts.saturating_sub(it.age) + past);
+        let heard = self.heard.values().map(|it| it.looked.lapses(it.lasts) + past);
         let votes = own.into_iter().chain(heard).filter(|at| *at > now.mono);
         let steady = self.steadiness.deadline(pool.health.slow_start, now.mono);
         let unseen = Some(self.since + pool.failover.after).filter(|at| *at > now.mono && self.known.is_none());
@@ -713,8 +710,8 @@ mod tests {
     fn other_directors_of_the_own_site_hold_it_up_until_their_votes_lapse() {
         let mut one = One::new();
         let peer = DirectorName::parse("d2").unwrap();
-        let (heard, age, lasts) = (Mono(0), Duration::from_secs(1), Duration::from_secs(6));
-        one.health.hear(peer.clone(), HeardVote { site: Site::Own, vote: Vote::Up, heard, age, lasts });
+        let (looked, lasts) = (Since::new(Mono(0), Duration::from_secs(1)), Duration::from_secs(6));
+        one.health.hear(peer.clone(), HeardVote { site: Site::Own, vote: Vote::Up, looked, lasts });
         for millis in 0..4 {
             one.look(&bad(FailureKind::Refused), millis);
         }

@@ -187,7 +187,7 @@ fn votes(health: &ServerHealth, call: &Call<'_>, now: Now) -> Value {
         value
     });
     let heard = health.heard().iter().map(|(director, heard)| {
-        let age = heard.age + now.mono.since(heard.heard);
+        let age = heard.looked.age(now.mono);
         let mut value = said_by(&heard.vote, heard.site, age.as_secs_f64());
         value["director"] = json!(director);
         value
