@@ -139,7 +139,7 @@ pub(super) fn clock_mark(clock: Time, owner: OwnerSeed) -> Vec<u8> {
 
 fn seal(batch: &mut [u8], records: u32, clock: Time, owner: OwnerSeed) {
     let (header, payload) = batch.split_at_mut(HEADER_BYTES);
-    // A payload never reaches 4 GiB: `push` closes it at about 1 MiB.
+    // A payload never reaches 4 GiB: `push` closes it long before.
     let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
     header[..8].copy_from_slice(&MARK);
     header[8..12].copy_from_slice(&length.to_le_bytes());
