@@ -145,6 +145,10 @@ fn check_headers(headers: &HeaderMap, lines_max: usize, bytes_max: usize) -> Res
     if bytes > bytes_max {
         return Err(Problem::Headers { fault: "The header of the request is too long." });
     }
+    // 8 KiB of 16: no line may leave the others without room.
+    if headers.iter().any(|(name, value)| name.as_str().len() + value.len() > bytes_max / 2) {
+        return Err(Problem::Headers { fault: "A header line of the request is too long." });
+    }
     Ok(())
 }
 
@@ -166,5 +170,11 @@ mod tests {
         let mut long = HeaderMap::new();
         long.append(HeaderName::from_static("x"), HeaderValue::from_bytes(&[b'v'; 16 << 10]).unwrap());
         assert_eq!(check_headers(&long, 100, 16 << 10).map_err(|problem| problem.status()), Err(431));
+        let one = |bytes: usize| {
+            let mut headers = HeaderMap::new();
+            headers.append(HeaderName::from_static("x"), HeaderValue::from_bytes(&vec![b'v'; bytes]).unwrap());
+            check_headers(&headers, 100, 16 << 10).map_err(|problem| problem.status())
+        };
+        assert_eq!((one((8 << 10) - 1), one(8 << 10)), (Ok(()), Err(431)));
     }
 }

@@ -27,6 +27,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::http::frames::Frames;
+use crate::http::heads::Heads;
 use crate::http::{first_line, refusal};
 
 /// How long a connection that is being closed waits for the client to close its side: long enough to read the answer.
@@ -149,6 +150,8 @@ pub struct Connection<Io> {
     waiting: Rc<Waiting>,
     alarm: Pin<Box<Sleep>>,
     fresh: bool,
+    /// Of HTTP/1 only.
+    heads: Heads,
     /// Of HTTP/2 only.
     frames: Option<Frames>,
     /// Bytes wait to be written.
@@ -177,7 +180,17 @@ impl<Io> Connection<Io> {
         let waiting = Rc::new(Waiting::new(patience));
         let alarm = Box::pin(sleep_until(waiting.deadline.get().min(Instant::now() + patience.head)));
         let (blocked, closing) = (false, Closing::Open);
-        Self { io, waiting, alarm, fresh: true, frames: None, blocked, closing, drained: |_| false }
+        Self {
+            io,
+            waiting,
+            alarm,
+            fresh: true,
+            heads: Heads::default(),
+            frames: None,
+            blocked,
+            closing,
+            drained: |_| false,
+        }
     }
 
     /// The same for a socket that can tell whether everything that has come was read.
@@ -233,6 +246,7 @@ impl<Io> Connection<Io> {
         if first {
             first_line::refuse_fragment(bytes);
         }
+        self.heads.inspect(first, bytes);
     }
 }
 

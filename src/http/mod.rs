@@ -24,6 +24,7 @@ pub mod edge;
 mod first_line;
 mod frames;
 pub mod handover;
+mod heads;
 pub mod health;
 pub mod host;
 mod http2;

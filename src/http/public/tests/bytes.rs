@@ -32,6 +32,23 @@ fn malformed_requests_are_refused_once_and_the_connection_closes() {
         ("obs-fold", "GET / HTTP/1.1\r\nHost: HOST\r\nX: a\r\n b\r\n\r\n".to_owned()),
         ("NUL in a value", "GET / HTTP/1.1\r\nHost: HOST\r\nX: a\0b\r\n\r\n".to_owned()),
         ("CR in a value", "GET / HTTP/1.1\r\nHost: HOST\r\nX: a\rb\r\n\r\n".to_owned()),
+        ("bare LF behind the first line", "GET / HTTP/1.1\nHost: HOST\r\n\r\n".to_owned()),
+        ("bare LF behind a field", "GET / HTTP/1.1\r\nHost: HOST\nX: y\r\n\r\n".to_owned()),
+        ("bare LF at the end", "GET / HTTP/1.1\r\nHost: HOST\r\n\n".to_owned()),
+        ("bare LFs alone", "GET / HTTP/1.1\nHost: HOST\n\n".to_owned()),
+        ("bare CRs alone", "GET / HTTP/1.1\rHost: HOST\r\r".to_owned() + "\r\n\r\n"),
+        ("a blank before the first field", "GET / HTTP/1.1\r\n X: y\r\nHost: HOST\r\n\r\n".to_owned()),
+        ("two blanks", "GET  / HTTP/1.1\r\nHost: HOST\r\n\r\n".to_owned()),
+        ("tabs for blanks", "GET\t/\tHTTP/1.1\r\nHost: HOST\r\n\r\n".to_owned()),
+        ("no version", "GET /\r\n\r\n".to_owned()),
+        ("version 2.0", "GET / HTTP/2.0\r\nHost: HOST\r\n\r\n".to_owned()),
+        ("a name that no parser holds", format!("GET / HTTP/1.1\r\nHost: HOST\r\n{}: y\r\n\r\n", "x".repeat(70_000))),
+        ("a slash of another script", "GET /\u{ff0f}\u{ff0f}evil HTTP/1.1\r\nHost: HOST\r\n\r\n".to_owned()),
+        ("a stroke of another script", "GET /\u{2215}evil HTTP/1.1\r\nHost: HOST\r\n\r\n".to_owned()),
+        ("markup in the target", "GET /<> HTTP/1.1\r\nHost: HOST\r\n\r\n".to_owned()),
+        ("TE twice", format!("{path}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")),
+        ("TE in 1.0", format!("{}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", path.replace("1.1", "1.0"))),
+        ("CL twice the same", format!("{path}Content-Length: 2\r\nContent-Length: 2\r\n\r\n{{}}")),
         ("CL and TE", format!("{path}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")),
         ("two CL", format!("{path}Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd")),
     ];
@@ -67,6 +84,8 @@ fn broken_chunks_are_refused() {
         "-1\r\n",
         "1\r\nabc\r\n0\r\n\r\n",
         "ffffffffffffffffff\r\n",
+        "1\na\r\n0\r\n\r\n",
+        "1;x\na\r\n0\r\n\r\n",
     ] {
         let (count, status) = answers(&fixture, &format!("{head}{chunks}"));
         assert_eq!((count, status), (1, Some(400)), "{chunks:?}");
@@ -103,6 +122,22 @@ fn what_follows_a_body_is_not_taken_for_a_request() {
     let smuggled = maitred_core::ids::Key::parse("smuggled").unwrap();
     let known = fixture.edge.director.find(&super::fixture::parse("ua"), &smuggled, None, fixture.edge.clock.now());
     assert_eq!(known, None);
+}
+
+#[test]
+fn what_stands_behind_the_last_chunk_is_no_header_and_no_request() {
+    let fixture = Fixture::start();
+    let body = r#"{"pool": "ua", "key": "1001"}"#;
+    for trailer in ["Host: evil\r\nX-Agent-Id: 7\r\n", "GET /?agent=7 HTTP/1.1\r\nHost: evil\r\n", "Cookie: a=b\r\n"] {
+        let request = format!(
+            "POST /maitred/v1/sessions HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nContent-Type: application/json\r\n\
+             Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n{trailer}\r\n",
+            body.len()
+        );
+        let (count, status) = answers(&fixture, &request);
+        assert!(count == 1 && matches!(status, Some(200 | 201)), "{trailer}: {status:?}");
+        assert_eq!(fixture.edge.director.sessions(), 1, "the one that the body names");
+    }
 }
 
 #[test]
