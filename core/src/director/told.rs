@@ -5,6 +5,12 @@
 //! hold and lapse when they are not, so nothing has to be taken back. They move nobody: they are looked at when a start finds
 //! that its session's server may have lost it, and when a server is told to reset.
 //!
+//! What a list never held is not told: that the table seats a key at a server whose list has never named it is no evidence (R8). A
+//! director that has that list itself is kinder for it than R6 asks and leaves an older stay alone, one that has not gives the reset
+//! that R6 allows; both after a minute, and both where the record's start came later. And a server whose beats end is spoken of no
+//! more: after half a minute only the director that heard it last knows its list. Another one then keeps a session by its record
+//! (R7, R14), as if nobody listed anything; its start has a stamp, and so settles it everywhere.
+//!
 //! Owns what was told and to whom. Refuses to know what follows from it. One lock, a leaf; while nothing was told, no start takes it.
 
 use std::collections::BTreeMap;

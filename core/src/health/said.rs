@@ -1,8 +1,10 @@
 //! What a server says of itself: its latest report, its lives, its dependencies.
 //!
-//! Owns what absence means: unknown, so the last word stands. Knows no vote; that a report is a failure is returned.
+//! Owns what absence means: unknown, so the last word stands, until a server that answers has said nothing for long. Knows no vote;
+//! that a report is a failure is returned.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use smallvec::SmallVec;
 
@@ -11,6 +13,9 @@ use crate::clock::Mono;
 use crate::ids::{Incarnation, ServerName};
 use crate::settings::{DependencyEffect, PoolSettings};
 
+/// A server that answers and has said nothing of itself for so long says nothing any more: what told it was taken away. Longer than
+/// any takes to stop, because what it said last may be that it drains.
+const WORD_LASTS: Duration = Duration::from_mins(10);
 /// Incarnations that are kept for display.
 const INCARNATIONS_MAX: usize = 4;
 
@@ -41,7 +46,7 @@ impl Said {
         }
     }
 
-    /// Takes a report. An empty one says nothing and leaves the latest.
+    /// Takes a report. An empty one says nothing and leaves the latest, as long as that lasts.
     ///
     /// # Errors
     /// The failure that a look with this report is: the name is another one (then nothing of it is taken), or a dependency with
@@ -58,7 +63,12 @@ impl Said {
             let detail = format!("says that it is {other}");
             return Err(Failure { kind: FailureKind::WrongName, check: None, detail });
         }
-        if *report != Report::default() {
+        if *report == Report::default() {
+            if self.latest.as_ref().is_some_and(|latest| now.since(latest.at) >= WORD_LASTS) {
+                self.latest = None;
+                self.depends.clear();
+            }
+        } else {
             self.latest = Some(LatestReport { report: report.clone(), at: now });
         }
         self.take_incarnation(report, changes);

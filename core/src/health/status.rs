@@ -617,6 +617,18 @@ mod tests {
     }
 
     #[test]
+    fn who_answers_and_says_nothing_of_himself_for_long_has_said_nothing() {
+        let mut one = One::new();
+        one.look(&report(|it| it.draining = Some(true)), 0);
+        one.look(&good(), 599_999);
+        assert_eq!(one.input(599_999), Input::Draining);
+        one.look(&bad(FailureKind::Timeout), 700_000);
+        assert_eq!(one.input(700_000), Input::Draining, "who does not answer takes nothing back");
+        one.look(&good(), 700_001);
+        assert_eq!((one.input(700_001), one.health.latest_report()), (Input::Up, None));
+    }
+
+    #[test]
     fn swapped_addresses_are_down_and_nothing_of_that_report_is_taken() {
         let mut one = One::new();
         let other = report(|it| {

@@ -121,6 +121,52 @@ fn a_tomcat_9_takes_tickets_confirms_beats_and_resets() {
 }
 
 #[test]
+fn an_application_that_gives_the_filter_up_loses_nobody() {
+    let house = house();
+    let (director, tomcat) = (&house.directors[0], house.tomcat("ua1"));
+    let mut agent = browser();
+    let (origin, _) = arrive(&mut agent, &house, "1001");
+    agent.get(&format!("{origin}/login?agent=1001"));
+    let stands = || {
+        let session = house.session(0, "1001");
+        (session["server"].clone(), session["agent"].clone(), session["generation"].clone())
+    };
+    let seated = (json!("ua1"), json!("1001"), json!(1));
+    wait::for_equal("the agent is confirmed", &seated, stands);
+    let list = || director.server("ua1")["report"]["sessions"].clone();
+    wait::for_equal("the session is listed", &json!(1), list);
+
+    // The filter is taken out of web.xml for good: the health path is the application's own page from now on.
+    let web_xml = tomcat.root().join("WEB-INF/web.xml");
+    let with = fs::read_to_string(&web_xml).unwrap();
+    let (before, rest) = with.split_once("<filter>").unwrap();
+    let (_, after) = rest.split_once("</filter-mapping>").unwrap();
+    fs::write(&web_xml, format!("{before}{after}")).unwrap();
+    let health = format!("{origin}{HEALTH}");
+    wait::until("the filter is gone", || Client::new().get(&health).text() == "ok\n");
+    let beats = house.beats(0);
+    let looks = || director.metric("maitred_probes_total{pool=\"ua\",outcome=\"good\"}").unwrap_or(0.0);
+    let seen = looks();
+    wait::until("looks without the filter", || looks() > seen + 3.0);
+    assert_eq!(house.beats(0), beats, "nothing of it is left");
+    assert_eq!(stands(), seated, "silence ends nothing");
+    assert!(director.lines_with(&["event=\"session_ended\""]).is_empty());
+
+    // It is a server that knows nothing of directors now: the door goes on leading there, and the page is served.
+    let (seen, page) = walk(&mut agent, &director.url("/desk?agent=1001"));
+    assert_eq!((page.status, seen.len()), (200, 2), "{seen:?} {page:?}");
+    assert!(seen[1].as_str().starts_with(&origin), "{seen:?}");
+    assert_eq!(stands(), seated);
+
+    // And back.
+    fs::write(&web_xml, &with).unwrap();
+    wait::until("beats come again", || house.beats(0) > beats + 2.0);
+    let (back, page) = arrive(&mut agent, &house, "1001");
+    assert_eq!((back, &page["maitred.key"]), (origin, &json!("1001")));
+    assert_eq!(stands(), seated);
+}
+
+#[test]
 fn an_application_that_is_loaded_anew_leaves_nothing_behind_and_returns_as_another_life() {
     let house = house();
     let (director, tomcat) = (&house.directors[0], house.tomcat("ua1"));

@@ -6,7 +6,7 @@ use super::rig::*;
 use crate::entry::{Entry, LastVerdict, OperatorWord};
 use crate::event::{Effect, Event};
 use crate::health::{Failure, FailureKind, Input, Look, Outcome};
-use crate::ids::LabelName;
+use crate::ids::{LabelName, ServerName};
 use crate::role::RoleCause;
 use crate::seating::{Affinity, Refusal, RequestKey};
 use crate::settings::{MinUp, Overflow, Passive, Policy};
@@ -171,6 +171,20 @@ fn alternates_are_the_other_servers_rotated_per_key() {
         firsts.insert(alternates[0].name.clone());
     }
     assert!(firsts.len() >= 5);
+}
+
+#[test]
+fn those_who_lose_one_server_and_all_directors_spread_evenly_over_the_others() {
+    let mut rig = Rig::new(settings(8, 0));
+    let seats: Vec<_> = (0..8000).map(|key| rig.start(&format!("k{key}")).unwrap()).collect();
+    let mut next = std::collections::BTreeMap::<ServerName, u32>::new();
+    for seat in seats.iter().filter(|seat| at(seat) == "ua1") {
+        *next.entry(rig.director.alternates(seat)[0].name.clone()).or_default() += 1;
+    }
+    let lost: u32 = next.values().sum();
+    let (each, tolerance) = (f64::from(lost) / 7.0, 4.5 * f64::from(lost).sqrt() * (1.0_f64 / 7.0 * 6.0 / 7.0).sqrt());
+    assert!(lost > 500 && next.len() == 7, "{next:?}");
+    assert!(next.values().all(|count| (f64::from(*count) - each).abs() <= tolerance), "{next:?}");
 }
 
 #[test]
