@@ -7,6 +7,7 @@
 //! Everything that can be refused is refused before a socket is bound. Owns no rule and answers no request.
 
 mod descriptors;
+mod harmless;
 mod lines;
 mod material;
 mod reload;

@@ -9,6 +9,7 @@ use std::os::fd::AsFd as _;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::prelude::*;
 
+use super::harmless::HarmlessJson;
 use super::lines::{self, LogGuard};
 use super::text::Text;
 use crate::config::{LogFormat, LogSettings};
@@ -32,10 +33,13 @@ pub(super) fn start(settings: LogSettings) -> io::Result<LogGuard> {
     let wanted = std::env::var(FILTER_VARIABLE).unwrap_or_default();
     let filter = EnvFilter::builder().parse_lossy(format!("{DEFAULT_FILTER},{wanted}"));
     // Complaints about lines that cannot be written would go to standard error, and panic where that is full too.
-    let layer = tracing_subscriber::fmt::layer().with_writer(writer).log_internal_errors(false).with_ansi(false);
+    let layer = tracing_subscriber::fmt::layer().log_internal_errors(false).with_ansi(false);
     let layer = match settings.format {
-        LogFormat::Text => layer.event_format(Text).boxed(),
-        LogFormat::Json => layer.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
+        LogFormat::Text => layer.with_writer(writer).event_format(Text).boxed(),
+        LogFormat::Json => {
+            let layer = layer.with_writer(HarmlessJson(writer)).json();
+            layer.flatten_event(true).with_current_span(false).with_span_list(false).boxed()
+        }
     };
     let _ = tracing_subscriber::registry().with(filter).with(layer).try_init();
     Ok(guard)

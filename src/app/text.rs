@@ -12,6 +12,8 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use super::harmless::Harmless;
+
 /// The format.
 pub(super) struct Text;
 
@@ -76,22 +78,6 @@ impl<W: Write> Visit for Fields<'_, W> {
     }
 }
 
-/// Lets no control character through: what a client sends must neither begin a line nor move a terminal's cursor.
-struct Harmless<'w, W>(&'w mut W);
-
-impl<W: Write> Write for Harmless<'_, W> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        // Those beyond ASCII begin with this byte.
-        const BEYOND: u8 = 0xc2;
-        if !text.bytes().any(|byte| byte.is_ascii_control() || byte == BEYOND) {
-            return self.0.write_str(text);
-        }
-        text.chars().try_for_each(|char| {
-            if char.is_control() { write!(self.0, "{}", char.escape_default()) } else { self.0.write_char(char) }
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
@@ -130,7 +116,7 @@ mod tests {
 
     #[test]
     fn nothing_that_is_logged_begins_a_line_or_moves_a_cursor() {
-        let line = logged(|| tracing::info!(why = %"a\nb\u{1b}[2Jc\u{9b}dé", "x\ry"));
-        assert!(line.ends_with("x\\ry why=a\\nb\\u{1b}[2Jc\\u{9b}dé\n"), "{line}");
+        let line = logged(|| tracing::info!(why = %"a\nb\u{1b}[2Jc\u{9b}d\u{202e}é", "x\r\u{2028}y"));
+        assert!(line.ends_with("x\\r\\u{2028}y why=a\\nb\\u{1b}[2Jc\\u{9b}d\\u{202e}é\n"), "{line}");
     }
 }

@@ -9,6 +9,7 @@ use super::client::{Ask, Client};
 use super::exit::{Exit, Failure};
 use super::orders::{self, Told, segment};
 use super::output::{self, Table, cell};
+use crate::config::{or_nearest, printable};
 
 /// `maitred datacenter`.
 #[derive(Debug, Args)]
@@ -118,7 +119,10 @@ async fn targets(client: &Client, scope: &Scope, wanted: &Wanted) -> anyhow::Res
         targets.push((name.to_owned(), datacenter));
     }
     if targets.is_empty() {
-        return Err(Failure::new(Exit::NotFound, "there is no such pool").into());
+        let given = scope.pool.as_deref().unwrap_or_default();
+        let names = pools.iter().filter_map(|pool| pool["name"].as_str());
+        let message = or_nearest(&format!("there is no pool {}", printable(given)), given, names);
+        return Err(Failure::new(Exit::NotFound, message).into());
     }
     Ok(targets)
 }

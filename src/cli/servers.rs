@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use clap::{Args, Subcommand};
 use hyper::Method;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -11,6 +12,7 @@ use super::client::{Ask, Client};
 use super::exit::{Exit, Failure};
 use super::orders::{self, Told, segment};
 use super::output::{self, Table, cell};
+use crate::config::printable;
 
 /// How often a wait looks.
 const LOOK: Duration = Duration::from_secs(1);
@@ -48,7 +50,7 @@ enum ServerCommand {
 struct Word {
     /// The server
     name: String,
-    /// Why, for those who read the status and the audit log
+    /// Why, for those who read the status and the audit log; '' takes it away
     #[arg(long)]
     reason: Option<String>,
     /// Only say what would happen
@@ -61,7 +63,7 @@ struct Word {
 struct Leave {
     #[command(flatten)]
     word: Word,
-    /// When the word ends by itself: 2h, or 2026-01-31T18:00:00Z
+    /// When the word ends by itself: 2h, or 2026-01-31T18:00:00Z; none takes it away
     #[arg(long, value_name = "TIME")]
     deadline: Option<String>,
     /// Wait until no session is left there, at most this long (exit code 6)
@@ -100,7 +102,8 @@ async fn order(client: &Client, state: &str, word: &Word, deadline: Option<&str>
             body[name] = value.into();
         }
     }
-    let answer = orders::send(client, Method::PUT, &path, &body, word.preview).await?;
+    let answer = orders::send(client, Method::PUT, &path, &body, word.preview).await;
+    let answer = answer.with_context(|| printable(&word.name))?;
     Told { subject: &word.name, member: "state" }.print(&answer, json)
 }
 

@@ -8,6 +8,7 @@ use super::client::{Ask, Client};
 use super::exit::{Exit, Failure};
 use super::orders::{self, Told, segment};
 use super::output::{self, Table, cell};
+use crate::config::printable;
 
 /// Sessions that one request brings.
 const PAGE: usize = 1000;
@@ -154,7 +155,7 @@ async fn of_key(client: &Client, key: &str, pool: Option<&str>) -> anyhow::Resul
         sessions = ended(client, key, pool).await?;
     }
     if sessions.is_empty() {
-        return Err(Failure::new(Exit::NotFound, "no session has this key").into());
+        return Err(Failure::new(Exit::NotFound, format!("no session has the key {}", printable(key))).into());
     }
     Ok(sessions)
 }

@@ -64,10 +64,17 @@ fn shown(text: &str, chars_max: usize) -> String {
             out.push('…');
             break;
         }
-        let turns = matches!(c, '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-        if c.is_control() || turns { out.extend(c.escape_unicode()) } else { out.push(c) }
+        if drives_a_terminal(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
     }
     out
+}
+
+/// Whether a character does something to a line, or to a reader's view of it, instead of standing in it: control characters, ends of
+/// lines, and those that turn or join text without being seen.
+#[must_use]
+pub fn drives_a_terminal(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 #[cfg(test)]

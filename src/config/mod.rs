@@ -30,7 +30,7 @@ pub mod words;
 
 pub use check::{CheckReport, Findings, check};
 pub use describe::{Summary, policy_word, redacted, summary};
-pub use diagnostic::{Diagnostic, Place, printable};
+pub use diagnostic::{Diagnostic, Place, drives_a_terminal, printable};
 pub use difference::{Change, difference, difference_from};
 pub use files::{FileKind, FileUse};
 pub use load::{Loaded, load};
@@ -40,7 +40,7 @@ pub use model::{
     LogFormat, LogSettings, MetricsListener, Peer, PeerListener, Pool, PublicListener, Role, Route, ServerEdge,
     StartLog, TicketAlgorithm, TicketSettings, Tls, TlsWithClients,
 };
-pub use reader::SERVERS_MAX;
+pub use reader::{SERVERS_MAX, or_nearest};
 pub use source::{FILE_BYTES_MAX, INCLUDES_MAX, VARIABLE_PREFIX, process_environment};
 pub use words::{
     Host, KeySource, LabelSource, Landing, LocalPath, Origin, PathPrefix, ProbeKind, ProbeTarget, ProbeUrl, Scheme,

@@ -330,14 +330,32 @@ fn known(asked: &[&'static str]) -> String {
     asked.iter().copied().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ")
 }
 
+/// Names that are suggested for one that does not exist.
+const NEAREST_MAX: usize = 3;
+
 /// The word that was probably meant.
 pub(super) fn nearest<'w>(given: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+    nearest_few(given, words, 1).pop()
+}
+
+/// What is wrong, and what was probably meant.
+#[must_use]
+pub fn or_nearest<'w>(wrong: &str, given: &str, words: impl Iterator<Item = &'w str>) -> String {
+    match nearest_few(given, words, NEAREST_MAX).join(", ") {
+        near if near.is_empty() => wrong.to_owned(),
+        near => format!("{wrong} (nearest: {near})"),
+    }
+}
+
+/// The words that were probably meant, the nearest first, at most so many.
+fn nearest_few<'w>(given: &str, words: impl Iterator<Item = &'w str>, most: usize) -> Vec<&'w str> {
     let given: String = given.chars().take(64).collect::<String>().to_lowercase();
-    words
+    let mut near: Vec<_> = words
         .map(|word| (strsim::damerau_levenshtein(&given, &word.to_lowercase()), word))
-        .min()
         .filter(|(distance, word)| *distance <= (word.len() / 3).max(2) && *distance < word.len())
-        .map(|(_, word)| word)
+        .collect();
+    near.sort_unstable();
+    near.into_iter().map(|(_, word)| word).take(most).collect()
 }
 
 /// Text. A variable is text whatever it reads as.

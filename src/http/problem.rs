@@ -90,6 +90,8 @@ pub enum Problem {
     OriginUnknown,
     /// No such path, pool or session. One text for all three: a stranger learns nothing from it.
     NotFound,
+    /// No such pool or server is configured, said to whoever may read all of them anyway.
+    NoSuch(String),
     /// The path does not have this method.
     Method {
         /// Those it has, for `Allow`.
@@ -150,7 +152,7 @@ impl Problem {
             Self::Headers { .. } => 431,
             Self::Unauthenticated => 401,
             Self::Forbidden(_) | Self::OriginUnknown | Self::NotConfirmed => 403,
-            Self::NotFound | Self::DoesNotExist => 404,
+            Self::NotFound | Self::NoSuch(_) | Self::DoesNotExist => 404,
             Self::Method { .. } => 405,
             Self::TooSlow => 408,
             Self::UnknownHost => 421,
@@ -181,7 +183,7 @@ impl Problem {
             | Self::Headers { .. } => 1004,
             Self::Unauthenticated => 1005,
             Self::Forbidden(_) | Self::OriginUnknown | Self::NotConfirmed => 1006,
-            Self::NotFound => 1007,
+            Self::NotFound | Self::NoSuch(_) => 1007,
             Self::Method { .. } => 1008,
             Self::TooSlow => 1009,
             Self::UnknownHost => 1010,
@@ -215,7 +217,7 @@ impl Problem {
             Self::Unauthenticated => "Credentials needed",
             Self::Forbidden(_) => "Not allowed",
             Self::OriginUnknown => "Origin not allowed",
-            Self::NotFound => "Not found",
+            Self::NotFound | Self::NoSuch(_) => "Not found",
             Self::Method { .. } => "Method not allowed",
             Self::TooSlow => "Request too slow",
             Self::UnknownHost => "Unknown host",
@@ -261,6 +263,7 @@ impl Problem {
             Self::Forbidden(why) => why.clone(),
             Self::OriginUnknown => "The calling page is not known to be one of the allowed origins.".into(),
             Self::NotFound => "There is nothing here.".into(),
+            Self::NoSuch(says) => format!("{says}.").into(),
             Self::Method { allow } => format!("This path has {allow}.").into(),
             Self::TooSlow => "The request did not arrive in time.".into(),
             Self::UnknownHost => "No route names this host.".into(),

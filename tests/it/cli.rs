@@ -220,7 +220,9 @@ fn an_operator_drains_a_server_by_command() {
     assert_eq!((again.code, again.out.as_str()), (0, "ua1: unchanged, drain\n"));
     assert!(run(&["server", "list"]).out.contains("kernel"));
     assert_eq!(run(&["server", "ready", "ua1", "--json"]).json()["after"]["state"], "ready");
-    assert_eq!(run(&["server", "drain", "ua9"]).code, 4);
+    let unknown = run(&["server", "drain", "ua9"]);
+    assert_eq!(unknown.code, 4);
+    assert!(unknown.err.contains("ua9: ") && unknown.err.contains("nearest: ua1, ua2"), "{}", unknown.err);
 }
 
 #[test]

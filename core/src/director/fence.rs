@@ -79,7 +79,8 @@ impl Director {
         let Some(sitting) = known else {
             return self.adopt(shard, seat_key, word, named.server, None, now).ok_or(FenceRefusal::Full);
         };
-        if outdated_word(&sitting, named.server.ix, fence.incarnation, fence.generation) {
+        // Without a generation it is a walk-in's word (R5), which may replace that of a former life; one that is named is a fence (R4).
+        if fence.generation.is_none() && outdated_word(&sitting, named.server.ix, fence.incarnation, None) {
             return self.adopt(shard, seat_key, word, named.server, Some(&sitting), now).ok_or(FenceRefusal::Full);
         }
         let meant = sitting.live_at() == Some(named.server.ix)

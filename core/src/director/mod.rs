@@ -59,7 +59,7 @@ pub use decision::Obstacle;
 pub use explain::{Answer, Candidate, Explanation, Outcome, Rule};
 pub use fence::{FenceRefusal, ServerFence};
 pub use memory::{Restored, RestoredCounts, SnapshotPlace};
-pub use orders::{Ordered, Preview, RoleRefusal, UnknownServer};
+pub use orders::{Deadline, Ordered, Preview, RoleRefusal, ServerWord, UnknownServer};
 pub use reports::Reported;
 pub use resets::{OrderId, ResetOrder, ResetReason};
 pub use sessions::{End, EndRefusal, ReseatRefusal, Reseated, SessionPage, SessionState, SessionsFilter};

@@ -26,13 +26,78 @@ pub struct Ordered<T> {
     pub changed: bool,
 }
 
+/// What an operator says about a server. What a repeated word leaves out stays as it was said before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerWord {
+    /// The word.
+    pub word: OperatorWord,
+    /// Why, for other operators; empty takes the reason away.
+    pub reason: Option<String>,
+    /// How long it holds.
+    pub deadline: Deadline,
+}
+
+/// How long an operator's word holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Deadline {
+    /// Not said: as long as the word that is repeated, else until another word.
+    #[default]
+    Unsaid,
+    /// Until another word.
+    Open,
+    /// Until then.
+    At(Time),
+}
+
+impl ServerWord {
+    /// A word without a reason and a deadline.
+    #[must_use]
+    pub fn new(word: OperatorWord) -> Self {
+        Self { word, reason: None, deadline: Deadline::Unsaid }
+    }
+
+    /// The word with a reason.
+    #[must_use]
+    pub fn because(self, reason: &str) -> Self {
+        Self { reason: Some(reason.to_owned()), ..self }
+    }
+
+    /// The word until then.
+    #[must_use]
+    pub fn until(self, deadline: Time) -> Self {
+        Self { deadline: Deadline::At(deadline), ..self }
+    }
+
+    /// Reason and deadline in full, and whether all of it holds already.
+    fn over(&self, old: Option<&ServerOrder>, before: OperatorWord) -> (String, Option<Time>, bool) {
+        let same = old.filter(|old| old.word == self.word && before == self.word);
+        let reason = self.reason.clone().or_else(|| same.map(|old| old.reason.clone())).unwrap_or_default();
+        let deadline = match self.deadline {
+            Deadline::Unsaid => same.and_then(|old| old.deadline),
+            Deadline::Open => None,
+            Deadline::At(time) => Some(time),
+        };
+        let holds = match old {
+            None => self.word == OperatorWord::Ready,
+            Some(_) => same.is_some_and(|old| old.reason == reason && old.deadline == deadline),
+        };
+        (reason, deadline, holds)
+    }
+}
+
 /// What an order about a server would do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preview {
     /// What holds.
     pub before: OperatorWord,
     /// What would hold.
     pub after: OperatorWord,
+    /// With this reason; empty for none.
+    pub reason: String,
+    /// Until then.
+    pub deadline: Option<Time>,
+    /// Whether anything of it would be new.
+    pub changed: bool,
     /// Live sessions at the server: maint strands them, drain lets them finish.
     pub sessions: u32,
     /// Servers of the same datacenter and pool that would still take new sessions.
@@ -65,9 +130,7 @@ impl Director {
     pub fn handle_server_order(
         &self,
         server: &ServerName,
-        word: OperatorWord,
-        reason: &str,
-        deadline: Option<Time>,
+        said: &ServerWord,
         now: Now,
     ) -> Result<Ordered<OperatorWord>, UnknownServer> {
         let mut control = self.control.lock();
@@ -75,22 +138,13 @@ impl Director {
         let health = control.watch.server(server).ok_or(UnknownServer)?;
         let before = health.operator_word(now.time);
         let old = health.operator();
-        let same = old.map_or(word == OperatorWord::Ready, |old| {
-            old.word == word && old.reason == reason && old.deadline == deadline && before == word
-        });
+        let (word, (reason, deadline, same)) = (said.word, said.over(old, before));
         // Also a repeated order is written: it is acknowledged, so it holds, also against an earlier one that another director
         // took and this one has not heard of.
         let old = old.map(|old| (old.stamp, old.writer.clone()));
         let stamp = Stamp::next(now.time, old.as_ref().map(|(stamp, _)| *stamp));
         control.gave_way.note(Register::Order(server.clone()), old);
-        let order = ServerOrder {
-            server: server.clone(),
-            word,
-            reason: reason.to_owned(),
-            deadline,
-            stamp,
-            writer: self.me.clone(),
-        };
+        let order = ServerOrder { server: server.clone(), word, reason, deadline, stamp, writer: self.me.clone() };
         let changes = control.watch.order(&order, &settings, now);
         control.unwritten.insert(Register::Order(server.clone()), Entry::ServerOrder(order));
         control.hearsay.orders += 1;
@@ -105,10 +159,16 @@ impl Director {
     pub fn preview_server_order(
         &self,
         server: &ServerName,
-        word: OperatorWord,
+        said: &ServerWord,
         now: Now,
     ) -> Result<Preview, UnknownServer> {
-        let before = self.control.lock().watch.server(server).ok_or(UnknownServer)?.operator_word(now.time);
+        let word = said.word;
+        let (before, (reason, deadline, holds)) = {
+            let control = self.control.lock();
+            let health = control.watch.server(server).ok_or(UnknownServer)?;
+            let before = health.operator_word(now.time);
+            (before, said.over(health.operator(), before))
+        };
         let view = self.view.load();
         let (pool, target) = view.server(server).ok_or(UnknownServer)?;
         let others = || {
@@ -127,7 +187,8 @@ impl Director {
         let load_percent =
             (load * 100).checked_div(capacity).map_or(100, |share| u32::try_from(share).unwrap_or(u32::MAX));
         let placeable_left = u32::try_from(left().count()).unwrap_or(u32::MAX);
-        Ok(Preview { before, after: word, sessions, placeable_left, load_percent })
+        let after = word;
+        Ok(Preview { before, after, reason, deadline, changed: !holds, sessions, placeable_left, load_percent })
     }
 
     /// Takes an order about a pool's active role; `None` is automatic again.

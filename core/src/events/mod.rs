@@ -28,7 +28,7 @@ pub(crate) use share::NOTICES_MAX;
 use share::Reach;
 
 use crate::clock::{Mono, Now, Time};
-use crate::ids::{DirectorName, PoolName, SessionId};
+use crate::ids::{DirectorName, PoolName};
 
 /// Events that one director keeps, its own and the others': some 4 MB, and two relogins of 5,000 agents.
 pub const EVENTS_MAX: usize = 16_384;
@@ -262,11 +262,11 @@ impl Feed {
         told
     }
 
-    /// What is kept of one session's turns, the oldest first.
-    pub(crate) fn turns_of(&self, session: SessionId) -> impl Iterator<Item = &OfSession> {
+    /// What is kept of sessions' turns, the oldest first.
+    pub(crate) fn turns(&self) -> impl Iterator<Item = &OfSession> {
         let kept = self.ring.iter().filter(|item| item.group.is_some());
-        kept.filter_map(move |item| match &item.notice.what {
-            What::Session(of) if of.session == session => Some(of),
+        kept.filter_map(|item| match &item.notice.what {
+            What::Session(of) => Some(of),
             _ => None,
         })
     }

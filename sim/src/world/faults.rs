@@ -120,7 +120,7 @@ impl World {
         };
         let (name, now) = (self.plan.server(server), self.hosts[host].now(self.now));
         let Some(director) = self.director(host) else { return };
-        if director.handle_server_order(&name, word, "", None, now).is_ok() {
+        if director.handle_server_order(&name, &ServerWord::new(word), now).is_ok() {
             self.servers[server].ordered_at = Some(self.now);
             self.seen.push(Seen::Ordered { host, server, word });
             self.pump(host);

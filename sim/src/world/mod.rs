@@ -13,7 +13,7 @@ mod wires;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use maitred_core::director::{Director, End, OrderId, ResetOrder, SnapshotPlace};
+use maitred_core::director::{Director, End, OrderId, ResetOrder, ServerWord, SnapshotPlace};
 use maitred_core::entry::{EndReason, Entry, OperatorWord};
 use maitred_core::event::{Effect, Event as Told};
 use maitred_core::health::{Failure, FailureKind, Look, Outcome, Report};

@@ -32,7 +32,7 @@ pub(super) fn confirm(call: &Call<'_>) -> Result<Reply, Problem> {
         call.internal.process.perform_effects();
         tell(call, &confirmed);
     }
-    let mut shown = described(&confirmed.seat, &call.internal.edge.director);
+    let mut shown = described(&confirmed.seat, &call.internal.edge.director, call.ask.now);
     shown["changed"] = confirmed.changed.into();
     shown["superseded"] = confirmed.superseded.iter().map(left).collect();
     Ok(answered(&shown))
@@ -85,7 +85,9 @@ pub(super) fn session_asked(call: &Call<'_>) -> Result<Option<SessionId>, Proble
 pub(super) fn outside(call: &Call<'_>, refusal: FenceRefusal) -> Problem {
     match refusal {
         FenceRefusal::Unknown => Problem::NotFound,
-        FenceRefusal::Stale(current) => Problem::Stale { current: described(&current, &call.internal.edge.director) },
+        FenceRefusal::Stale(current) => {
+            Problem::Stale { current: described(&current, &call.internal.edge.director, call.ask.now) }
+        }
         FenceRefusal::Full => Problem::NoRoom,
     }
 }

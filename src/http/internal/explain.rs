@@ -154,7 +154,7 @@ fn alias(entry: &ConfirmedEntry) -> Value {
 
 /// The session, and what a word about it must name to be taken (R4).
 fn fenced(call: &Call<'_>, seat: &SeatEntry, server: Option<&ServerView>) -> Value {
-    let mut value = session_of(seat, &call.internal.edge.director);
+    let mut value = session_of(seat, &call.internal.edge.director, call.ask.now);
     value["state"] = call.internal.edge.director.session_state(seat).as_str().into();
     value["fence"] = json!({
         "server": seat.server,

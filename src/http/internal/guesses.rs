@@ -1,7 +1,8 @@
-//! A brake on guessing tokens: per source, and of fixed size.
+//! A brake on wrong tokens: per source, and of fixed size.
 //!
-//! Only wrong tokens count. Whoever shows a client certificate is not braked, and neither is a missing credential, which is no
-//! guess.
+//! Only wrong tokens count and only they are braked: many people may share one address, and who guesses must not lock out the
+//! others. So it saves answers and tells who guesses; what keeps a token from being guessed is its length. A missing credential is
+//! no guess.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -35,20 +36,14 @@ impl Guesses {
         Self { seed, sources: Mutex::new(Box::new([Source::default(); SOURCES])) }
     }
 
-    /// How long this source has to wait before its next token is looked at; `None` is not at all.
-    pub(super) fn wait(&self, source: IpAddr, now: Mono) -> Option<Duration> {
-        let known = self.sources.lock()[self.place(source)];
-        let left = WINDOW.saturating_sub(now.since(known.begun));
-        (known.wrong >= FREE && !left.is_zero()).then_some(left)
-    }
-
-    /// A token was wrong.
-    pub(super) fn count(&self, source: IpAddr, now: Mono) {
+    /// A token was wrong: how long this source is to wait before it tries another one; `None` is not at all.
+    pub(super) fn count(&self, source: IpAddr, now: Mono) -> Option<Duration> {
         let known = &mut self.sources.lock()[self.place(source)];
         if known.wrong == 0 || now.since(known.begun) >= WINDOW {
             *known = Source { begun: now, wrong: 0 };
         }
         known.wrong = known.wrong.saturating_add(1);
+        (known.wrong > FREE).then(|| WINDOW.saturating_sub(now.since(known.begun)))
     }
 
     /// An IPv6 customer has a /64 of addresses.
@@ -70,21 +65,20 @@ mod tests {
         let guesses = Guesses::new(7);
         let (source, other) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
         for _ in 0..FREE {
-            assert_eq!(guesses.wait(source, Mono(1000)), None);
-            guesses.count(source, Mono(1000));
+            assert_eq!(guesses.count(source, Mono(1000)), None);
         }
-        assert_eq!(guesses.wait(source, Mono(31_000)), Some(Duration::from_secs(30)));
-        assert_eq!(guesses.wait(other, Mono(31_000)), None);
-        assert_eq!(guesses.wait(source, Mono(61_000)), None);
-        guesses.count(source, Mono(61_000));
-        assert_eq!(guesses.wait(source, Mono(61_000)), None, "counted anew");
+        assert_eq!(guesses.count(source, Mono(31_000)), Some(Duration::from_secs(30)));
+        assert_eq!(guesses.count(other, Mono(31_000)), None);
+        assert_eq!(guesses.count(source, Mono(61_000)), None, "counted anew");
     }
 
     #[test]
     fn addresses_of_one_ipv6_network_are_one_source() {
         let guesses = Guesses::new(7);
         let of = |last: u16| IpAddr::from([0x2001, 0xdb8, 0, 1, 0, 0, 0, last]);
-        (0..FREE).for_each(|_| guesses.count(of(1), Mono(0)));
-        assert!(guesses.wait(of(2), Mono(0)).is_some());
+        for _ in 0..FREE {
+            guesses.count(of(1), Mono(0));
+        }
+        assert!(guesses.count(of(2), Mono(0)).is_some());
     }
 }

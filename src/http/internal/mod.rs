@@ -46,7 +46,7 @@ pub use listener::serve;
 pub use routes::{May, ROUTES, Route};
 pub use tokens::TokenFileError;
 
-use crate::config::{Change, Config};
+use crate::config::{Change, Config, Role, or_nearest};
 use crate::http::ask::Ask;
 use crate::http::edge::Edge;
 use crate::http::listener::ShownNames;
@@ -220,7 +220,30 @@ async fn answer_checked(
     }
     let body = read_body(ask, &found, payload).await?;
     let call = Call { internal, ask, caller: &caller, parameters: &found.parameters, body };
-    act(&call, found.route.action).await
+    act(&call, found.route.action).await.map_err(|problem| match problem {
+        Problem::NotFound => unknown_name(&call, found.route.path).unwrap_or(problem),
+        problem => problem,
+    })
+}
+
+/// The pool or the server of the path, where it is the one that does not exist; told to whoever may read the names of all.
+fn unknown_name(call: &Call<'_>, path: &str) -> Option<Problem> {
+    if !matches!(call.caller.role, Role::Operator | Role::Viewer) {
+        return None;
+    }
+    let view = call.internal.edge.director.view();
+    let asked = if path.contains("{pool}") { None } else { call.query().ok()?.take("pool").map(Cow::into_owned) };
+    let given = asked.as_deref().unwrap_or_else(|| call.parameter(0));
+    let pools = || view.pools().map(|pool| pool.settings().name.as_str());
+    let servers = || view.pools().flat_map(|pool| pool.servers()).map(|server| server.settings.name.as_str());
+    let says = if path.contains("{name}") && !servers().any(|name| name == given) {
+        or_nearest("No server has this name", given, servers())
+    } else if (path.contains("{pool}") || asked.is_some()) && !pools().any(|name| name == given) {
+        or_nearest("No pool has this name", given, pools())
+    } else {
+        return None;
+    };
+    Some(Problem::NoSuch(says))
 }
 
 async fn act(call: &Call<'_>, action: Action) -> Result<Reply, Problem> {

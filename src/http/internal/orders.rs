@@ -1,6 +1,6 @@
 //! Orders: each says what held before and what holds now, changes nothing with `?preview=true`, and leaves a line behind.
 
-use maitred_core::director::{End, EndRefusal, Preview, ReseatRefusal, RoleRefusal};
+use maitred_core::director::{Deadline, End, EndRefusal, Preview, ReseatRefusal, RoleRefusal, ServerWord};
 use maitred_core::entry::{EndReason, Life, OperatorWord};
 use maitred_core::health::Input;
 use maitred_core::ids::{DatacenterName, Generation, Key, ServerName};
@@ -12,14 +12,17 @@ use super::confirm::fence;
 use super::servers::{operator, word};
 use super::sessions::{described, ended_by, find, place, session_id};
 use super::{Call, json as answered, moment, pools};
-use crate::config::{Role, difference, load, process_environment};
+use crate::config::{Role, difference, load, or_nearest, process_environment};
 use crate::http::problem::Problem;
 use crate::http::reply::Reply;
 
 /// Longest reason, in bytes.
 const REASON_BYTES_MAX: usize = 200;
 
-/// `PUT /v1/servers/{name}/state {"state", "reason"?, "deadline"?}`.
+/// The deadline that takes one away.
+const NO_DEADLINE: &str = "none";
+
+/// `PUT /v1/servers/{name}/state {"state", "reason"?, "deadline"?}`. What a repeated word leaves out stays as it was said.
 pub(super) fn server_state(call: &Call<'_>) -> Result<Reply, Problem> {
     let order = Order { name: "server_state", about: call.parameter(0), key: None };
     audited(call, &order, || {
@@ -36,22 +39,26 @@ pub(super) fn server_state(call: &Call<'_>) -> Result<Reply, Problem> {
             "maint" => OperatorWord::Maint,
             _ => return Err(Problem::malformed("state", "is none of ready, drain, maint")),
         };
-        let deadline = deadline.map(|text| moment::deadline(&text, now.time)).transpose()?;
-        if deadline.is_some() && wanted == OperatorWord::Ready {
+        let deadline = match deadline.as_deref() {
+            None => Deadline::Unsaid,
+            Some(NO_DEADLINE) => Deadline::Open,
+            Some(text) => Deadline::At(moment::deadline(text, now.time)?),
+        };
+        if matches!(deadline, Deadline::At(_)) && wanted == OperatorWord::Ready {
             return Err(Problem::malformed("deadline", "has no meaning with ready, which nothing ends"));
         }
+        let said = ServerWord { word: wanted, reason, deadline };
         let director = &call.internal.edge.director;
         let word_now = || director.server_health(&server).map(|health| operator(&health, now)).ok_or(Problem::NotFound);
-        let effect = director.preview_server_order(&server, wanted, now).map_err(|_| Problem::NotFound)?;
+        let effect = director.preview_server_order(&server, &said, now).map_err(|_| Problem::NotFound)?;
         let before = word_now()?;
         if preview {
-            let after = json!({ "state": word(wanted), "reason": reason, "deadline": deadline.map(moment::written) });
-            let changed = before["state"] != after["state"] || before["reason"] != after["reason"];
-            return Ok(Taken::preview(before, after, changed, strands(&effect)));
+            let reason = Some(&effect.reason).filter(|reason| !reason.is_empty());
+            let after =
+                json!({ "state": word(wanted), "reason": reason, "deadline": effect.deadline.map(moment::written) });
+            return Ok(Taken::preview(before, after, effect.changed, strands(&effect)));
         }
-        let ordered = director
-            .handle_server_order(&server, wanted, reason.as_deref().unwrap_or_default(), deadline, now)
-            .map_err(|_| Problem::NotFound)?;
+        let ordered = director.handle_server_order(&server, &said, now).map_err(|_| Problem::NotFound)?;
         Ok(Taken {
             before,
             after: word_now()?,
@@ -71,12 +78,18 @@ pub(super) fn active(call: &Call<'_>) -> Result<Reply, Problem> {
         let mut fields = call.fields()?;
         let wanted = fields.text("datacenter")?;
         fields.end()?;
-        let unknown = || Problem::malformed("datacenter", "is none of this pool, and not auto");
+        let director = &call.internal.edge.director;
+        let unknown = || {
+            let view = director.view();
+            let known = view.pool(&pool).map(|pool| pool.settings().datacenters.as_slice()).unwrap_or_default();
+            let says =
+                or_nearest("is none of this pool, and not auto", &wanted, known.iter().map(DatacenterName::as_str));
+            Problem::malformed("datacenter", says)
+        };
         let wanted = match wanted.as_str() {
             "auto" => None,
             name => Some(DatacenterName::parse(name).map_err(|_| unknown())?),
         };
-        let director = &call.internal.edge.director;
         let role_now =
             || director.view().pool(&pool).map(|pool| pools::role(pool, call.ask.now.time)).ok_or(Problem::NotFound);
         let before = role_now()?;
@@ -123,7 +136,7 @@ pub(super) fn end_session(call: &Call<'_>) -> Result<Reply, Problem> {
         };
         let director = &call.internal.edge.director;
         let before = director.find(&pool, &key, session, call.ask.now).ok_or(Problem::NotFound)?;
-        let shown = described(&before, director);
+        let shown = described(&before, director, call.ask.now);
         let live = before.life == Life::Live;
         // A server may say which session it means, and the one that has its key now may be another.
         if live && asked.is_some_and(|asked| asked != before.session) {
@@ -144,10 +157,18 @@ pub(super) fn end_session(call: &Call<'_>) -> Result<Reply, Problem> {
         match director.end(&pool, &key, session, &end, call.ask.now) {
             Ok(after) => {
                 let changed = before.life == Life::Live;
-                Ok(Taken { before: shown, after: described(&after, director), changed, effect: None, preview: false })
+                Ok(Taken {
+                    before: shown,
+                    after: described(&after, director, call.ask.now),
+                    changed,
+                    effect: None,
+                    preview: false,
+                })
             }
             Err(EndRefusal::Unknown) => Err(Problem::NotFound),
-            Err(EndRefusal::Stale(current)) => Err(Problem::Stale { current: described(&current, director) }),
+            Err(EndRefusal::Stale(current)) => {
+                Err(Problem::Stale { current: described(&current, director, call.ask.now) })
+            }
         }
     })
 }
@@ -175,15 +196,21 @@ pub(super) fn move_session(call: &Call<'_>) -> Result<Reply, Problem> {
         let preview = preview_asked(call)?;
         let (pool, key) = place(call)?;
         let mut fields = call.fields()?;
-        let unknown = || Problem::malformed("server", "is none of this pool");
-        let server = ServerName::parse(&fields.text("server")?).map_err(|_| unknown())?;
+        let wanted = fields.text("server")?;
+        let unknown = || {
+            let view = call.internal.edge.director.view();
+            let known = view.pool(&pool).map(|pool| pool.servers()).unwrap_or_default();
+            let names = known.iter().map(|server| server.settings.name.as_str());
+            Problem::malformed("server", or_nearest("is none of this pool", &wanted, names))
+        };
+        let server = ServerName::parse(&wanted).map_err(|_| unknown())?;
         let session = fields.optional_text("session")?.map(|text| session_id(&text)).transpose()?;
         reason_of(fields.optional_text("reason")?)?;
         fields.end()?;
         let current = find(call, session)?;
         let director = &call.internal.edge.director;
         let view = director.view();
-        let before = described(&current, director);
+        let before = described(&current, director, call.ask.now);
         if preview {
             let target = view.pool(&pool).and_then(|pool| pool.server_named(&server)).ok_or_else(unknown)?;
             if current.life != Life::Live {
@@ -212,7 +239,8 @@ pub(super) fn move_session(call: &Call<'_>) -> Result<Reply, Problem> {
             }
         })?;
         let changed = moved.before.server != moved.after.server;
-        let (before, after) = (described(&moved.before, director), described(&moved.after, director));
+        let (before, after) =
+            (described(&moved.before, director, call.ask.now), described(&moved.after, director, call.ask.now));
         Ok(Taken { before, after, changed, effect: None, preview: false })
     })
 }
@@ -324,7 +352,7 @@ fn reason_of(reason: Option<String>) -> Result<Option<String>, Problem> {
         Some(text) if text.chars().any(char::is_control) => {
             Err(Problem::malformed("reason", "has a control character"))
         }
-        reason => Ok(reason.filter(|text| !text.is_empty())),
+        reason => Ok(reason),
     }
 }
 

@@ -2,10 +2,10 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use maitred_core::clock::Time;
+use maitred_core::clock::{Now, Time};
 use maitred_core::director::{Director, SessionsFilter};
 use maitred_core::entry::{EndReason, Life, SeatEntry};
-use maitred_core::ids::{Generation, Key, PoolName, ServerName, SessionId};
+use maitred_core::ids::{Key, PoolName, ServerName, SessionId};
 use serde_json::{Value, json};
 
 use super::moment::written;
@@ -39,11 +39,17 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Reply, Problem> {
     let director = std::sync::Arc::clone(&call.internal.edge.director);
     let (filter, now) = (SessionsFilter { pool, server, key, agent }, call.ask.now);
     let walk = call.internal.walks.acquire().await.map_err(|_| Problem::Internal)?;
-    let walked = actix_rt::task::spawn_blocking(move || director.list(&filter, after.as_ref(), limit, now)).await;
+    let walked = actix_rt::task::spawn_blocking(move || {
+        let page = director.list(&filter, after.as_ref(), limit, now);
+        let moves = director.moves(&page.sessions, now);
+        (page, moves)
+    });
+    let walked = walked.await;
     drop(walk);
-    let page = walked.map_err(|_| Problem::Internal)?;
+    let (page, moves) = walked.map_err(|_| Problem::Internal)?;
     let director = &call.internal.edge.director;
-    let sessions: Vec<Value> = page.sessions.iter().map(|entry| described(entry, director)).collect();
+    let rows = page.sessions.iter().zip(moves);
+    let sessions: Vec<Value> = rows.map(|(entry, moves)| row(entry, director, moves)).collect();
     let last = page.sessions.last().filter(|_| page.more);
     let cursor = last.map(|last| written_cursor(&(last.pool.clone(), last.key.clone(), last.session)));
     Ok(answered(&json!({ "sessions": sessions, "cursor": cursor })))
@@ -56,7 +62,7 @@ pub(super) fn read(call: &Call<'_>) -> Result<Reply, Problem> {
     query.end()?;
     let entry = find(call, session)?;
     let director = &call.internal.edge.director;
-    let mut shown = described(&entry, director);
+    let mut shown = described(&entry, director, call.ask.now);
     shown["servers_seen"] = json!(director.servers_seen(&entry, call.ask.now));
     Ok(answered(&shown))
 }
@@ -85,7 +91,12 @@ pub(super) fn session_id(text: &str) -> Result<SessionId, Problem> {
 }
 
 /// A session with everything that is known of it.
-pub(super) fn described(entry: &SeatEntry, director: &Director) -> Value {
+pub(super) fn described(entry: &SeatEntry, director: &Director, now: Now) -> Value {
+    let moves = director.moves(std::slice::from_ref(entry), now);
+    row(entry, director, moves.first().copied().unwrap_or(0))
+}
+
+fn row(entry: &SeatEntry, director: &Director, moves: u32) -> Value {
     let view = director.view();
     let ttl = view.pool(&entry.pool).map(|pool| pool.settings().session_ttl);
     let server = view.server(&entry.server).map(|(_, server)| server);
@@ -99,9 +110,9 @@ pub(super) fn described(entry: &SeatEntry, director: &Director) -> Value {
         "key": entry.key,
         "session": entry.session.to_string(),
         "generation": entry.generation,
-        "moves": entry.generation.get() - 1,
+        "moves": moves,
         "state": director.session_state(entry).as_str(),
-        "reason": reason(entry),
+        "reason": reason(entry, moves),
         "ended_by": ended,
         "server": entry.server,
         "datacenter": server.map(|server| &server.settings.datacenter),
@@ -116,11 +127,11 @@ pub(super) fn described(entry: &SeatEntry, director: &Director) -> Value {
 }
 
 /// Why the record says what it says.
-fn reason(entry: &SeatEntry) -> &'static str {
+fn reason(entry: &SeatEntry, moves: u32) -> &'static str {
     match entry.life {
         Life::Ended(reason) => ended_by(reason),
         Life::Live if entry.stamp.time() == Time::default() => "walk_in",
-        Life::Live if entry.generation == Generation::FIRST => "new",
+        Life::Live if moves == 0 => "new",
         Life::Live => "moved",
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::rig::*;
-use crate::director::{End, EndRefusal, SessionState};
+use crate::director::{Deadline, End, EndRefusal, ServerWord, SessionState};
 use crate::entry::{EndReason, Entry, Life, OperatorWord};
 use crate::ids::Generation;
 use crate::seating::{Affinity, AvoidRefusal, Refusal, RequestKey};
@@ -103,7 +103,9 @@ fn drain_keeps_those_who_sit_there_and_takes_nobody_new() {
 #[test]
 fn repeating_an_order_changes_nothing_and_says_so() {
     let rig = Rig::new(settings(3, 0));
-    let order = |word, now| rig.director.handle_server_order(&name("ua1"), word, "patch", None, now).unwrap();
+    let order = |word, now| {
+        rig.director.handle_server_order(&name("ua1"), &ServerWord::new(word).because("patch"), now).unwrap()
+    };
     let first = order(OperatorWord::Drain, rig.now);
     assert_eq!((first.before, first.after, first.changed), (OperatorWord::Ready, OperatorWord::Drain, true));
     assert_eq!(rig.entries().len(), 1 + 3, "the order, and the three first verdicts");
@@ -117,10 +119,37 @@ fn repeating_an_order_changes_nothing_and_says_so() {
 }
 
 #[test]
+fn what_a_repeated_order_leaves_out_stays_as_it_was_said() {
+    let rig = Rig::new(settings(3, 0));
+    let (until, later) = (rig.now.time + Duration::from_mins(5), rig.now.time + Duration::from_mins(9));
+    let order = |said: ServerWord| {
+        let told = rig.director.preview_server_order(&name("ua1"), &said, rig.now).unwrap();
+        let changed = rig.director.handle_server_order(&name("ua1"), &said, rig.now).unwrap().changed;
+        assert_eq!(told.changed, changed, "the preview says the same");
+        let health = rig.director.server_health(&name("ua1")).unwrap();
+        let holds = health.operator().unwrap();
+        assert_eq!((&told.reason, told.deadline), (&holds.reason, holds.deadline));
+        (changed, holds.reason.clone(), holds.deadline)
+    };
+    let drain = || ServerWord::new(OperatorWord::Drain);
+    let kept = |changed| (changed, "patch".to_owned(), Some(until));
+    assert_eq!(order(drain().because("patch").until(until)), kept(true));
+    assert_eq!(order(drain()), kept(false));
+    assert_eq!(order(drain().because("patch")), kept(false));
+    assert_eq!(order(drain().until(later)), (true, "patch".to_owned(), Some(later)));
+    assert_eq!(order(ServerWord { deadline: Deadline::Open, ..drain() }), (true, "patch".to_owned(), None));
+    assert_eq!(order(drain().because("")), (true, String::new(), None));
+    assert_eq!(order(ServerWord::new(OperatorWord::Ready)), (true, String::new(), None));
+    assert!(!order(ServerWord::new(OperatorWord::Ready)).0);
+    order(drain().because("patch"));
+    assert_eq!(order(ServerWord::new(OperatorWord::Maint)), (true, String::new(), None), "another word is a new one");
+}
+
+#[test]
 fn an_orders_deadline_makes_it_ready_again() {
     let mut rig = Rig::new(settings(2, 0));
-    let deadline = Some(rig.now.time + Duration::from_mins(5));
-    rig.director.handle_server_order(&name("ua1"), OperatorWord::Drain, "patch", deadline, rig.now).unwrap();
+    let drain = ServerWord::new(OperatorWord::Drain).until(rig.now.time + Duration::from_mins(5));
+    rig.director.handle_server_order(&name("ua1"), &drain, rig.now).unwrap();
     rig.pass(Duration::from_mins(4));
     assert!(!rig.director.view().server(&name("ua1")).unwrap().1.standing.is_placeable());
     rig.pass(Duration::from_mins(2));

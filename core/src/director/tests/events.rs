@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::house::House;
 use super::rig::*;
-use crate::director::End;
+use crate::director::{End, ServerWord};
 use crate::entry::{EndReason, OperatorWord};
 use crate::events::{EVENTS_MAX, OfSession, Place, Reading, SessionTurn, Told, What};
 use crate::logout::MassLogout;
@@ -280,7 +280,9 @@ fn what_all_directors_say_of_a_server_or_a_role_is_told_once() {
     }
     house.pass(Duration::from_secs(40));
     let rig = house.at("east-1");
-    rig.director.handle_server_order(&name("ub1"), OperatorWord::Drain, "works", None, rig.now).unwrap();
+    rig.director
+        .handle_server_order(&name("ub1"), &ServerWord::new(OperatorWord::Drain).because("works"), rig.now)
+        .unwrap();
     house.pass(Duration::from_secs(2));
     reader.read(&mut house, "west-1");
     for once in ["server_down", "datacenter_passive", "datacenter_active", "server_drain"] {
@@ -294,12 +296,12 @@ fn of_two_orders_given_at_once_one_operator_is_told_that_the_other_one_won() {
     let mut reader = Reader::at(&mut house, "east-1");
     for (who, word) in [("east-1", OperatorWord::Drain), ("east-2", OperatorWord::Maint)] {
         let rig = house.at(who);
-        rig.director.handle_server_order(&name("ua1"), word, who, None, rig.now).unwrap();
+        rig.director.handle_server_order(&name("ua1"), &ServerWord::new(word).because(who), rig.now).unwrap();
     }
     house.pass(Duration::from_secs(2));
     // And one after the other is no conflict.
     let rig = house.at("east-1");
-    rig.director.handle_server_order(&name("ua1"), OperatorWord::Ready, "", None, rig.now).unwrap();
+    rig.director.handle_server_order(&name("ua1"), &ServerWord::new(OperatorWord::Ready), rig.now).unwrap();
     house.pass(Duration::from_secs(2));
     reader.read(&mut house, "east-1");
     assert_eq!(reader.count("order_superseded"), 1, "{:?}", reader.names());
@@ -315,7 +317,7 @@ fn the_older_of_two_contrary_orders_across_a_cut_is_told_once_after_the_heal() {
         between.iter().for_each(|(a, b)| house.cut(a, b));
         for (who, word, site) in [(sites[0], OperatorWord::Maint, "west"), (sites[1], OperatorWord::Drain, "east")] {
             let rig = house.at(who);
-            rig.director.handle_server_order(&name("ua1"), word, who, None, rig.now).unwrap();
+            rig.director.handle_server_order(&name("ua1"), &ServerWord::new(word).because(who), rig.now).unwrap();
             rig.director.handle_role_order(&pool(), Some(name(site)), rig.now).unwrap();
             house.pass(Duration::from_secs(30));
         }

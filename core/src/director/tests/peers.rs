@@ -6,7 +6,7 @@ use super::house::{House, of};
 use super::rig::*;
 use crate::clock::{Now, Stamp, Time};
 
-use crate::director::{Director, End};
+use crate::director::{Director, End, ServerWord};
 use crate::entry::{EndReason, Entry, OperatorWord, ServerOrder};
 use crate::event::{Effect, Event};
 use crate::health::{Failure, FailureKind, Input, Look, Outcome};
@@ -218,7 +218,8 @@ fn a_word_that_seemed_to_hold_already_wins_over_an_earlier_one_elsewhere() {
     house.pass(Duration::from_secs(1));
     // East-2 has not heard of the order: to it this word is no change.
     let rig = house.at("east-2");
-    let ordered = rig.director.handle_server_order(&name("ua1"), OperatorWord::Ready, "", None, rig.now).unwrap();
+    let ordered =
+        rig.director.handle_server_order(&name("ua1"), &ServerWord::new(OperatorWord::Ready), rig.now).unwrap();
     assert!(!ordered.changed);
     house.join_all();
     house.pass(Duration::from_secs(2));

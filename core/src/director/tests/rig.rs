@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Mono, Now, Time};
-use crate::director::Director;
+use crate::director::{Director, ServerWord};
 use crate::entry::{Entry, OperatorWord, SeatEntry};
 use crate::health::{Failure, FailureKind, Input, Look, Outcome, Report, Vote};
 use crate::ids::{DatacenterName, DirectorName, Incarnation, Key, LabelName, PoolName, ServerName, SessionId};
@@ -162,7 +162,7 @@ impl Rig {
     }
 
     pub(super) fn order(&mut self, server: &str, word: OperatorWord) {
-        self.director.handle_server_order(&name(server), word, "", None, self.now).unwrap();
+        self.director.handle_server_order(&name(server), &ServerWord::new(word), self.now).unwrap();
     }
 
     pub(super) fn start(&mut self, key: &str) -> Result<Seat, Refusal> {

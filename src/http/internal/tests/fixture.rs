@@ -163,15 +163,20 @@ impl Fixture {
 
     /// Places a session and returns its seat.
     pub(super) fn seat(&self, key: &str) -> Seat {
-        let pool = PoolName::parse("ua").unwrap();
         let digits = key.bytes().fold(0_u128, |all, byte| all << 8 | u128::from(byte));
+        self.seat_as(key, SessionId(digits.to_be_bytes()))
+    }
+
+    /// The same, with this id where a session begins.
+    pub(super) fn seat_as(&self, key: &str, session: SessionId) -> Seat {
+        let pool = PoolName::parse("ua").unwrap();
         let request = StartRequest {
             pool: &pool,
             key: RequestKey::Given(Key::parse(key).unwrap()),
             shown: None,
             labels: &[],
             avoid: None,
-            session: SessionId(digits.to_be_bytes()),
+            session,
         };
         self.director().start(&request, self.internal.edge.clock.now()).unwrap()
     }

@@ -4,11 +4,12 @@ use std::sync::atomic::Ordering;
 
 use actix_http::test::TestRequest;
 use maitred_core::entry::Life;
-use maitred_core::ids::ServerName;
+use maitred_core::ids::{ServerName, SessionId};
 use serde_json::{Value, json};
 
 use super::fixture::{As, Fixture, OPERATOR};
 use crate::config::Change;
+use crate::http::answer::Answer;
 use crate::http::caught::lines_of;
 use crate::http::internal::answer;
 
@@ -40,6 +41,77 @@ fn a_drain_is_seen_by_the_director_and_a_repeated_one_changes_nothing() {
     let back = house.order("PUT", "/v1/servers/ua1/state", r#"{"state": "ready"}"#).ok();
     assert_eq!((&back["before"]["reason"], &back["after"]["state"]), (&"kernel".into(), &"ready".into()));
     assert_eq!(state(&house, "ua1"), "up");
+}
+
+#[test]
+fn a_repeated_word_keeps_what_it_does_not_say() {
+    let house = Fixture::start();
+    let order = |body: &str| house.order("PUT", "/v1/servers/ua1/state", body).ok();
+    order(r#"{"state": "drain", "reason": "kernel", "deadline": "30m"}"#);
+    let told = house.order("PUT", "/v1/servers/ua1/state?preview=true", r#"{"state": "drain"}"#).ok();
+    let again = order(r#"{"state": "drain"}"#);
+    assert_eq!((&told["changed"], &again["changed"]), (&false.into(), &false.into()));
+    assert_eq!(told["after"]["deadline"], again["after"]["deadline"]);
+    assert_eq!((&again["after"]["reason"], again["after"]["deadline"].is_string()), (&"kernel".into(), true));
+    let open = order(r#"{"state": "drain", "deadline": "none", "reason": ""}"#);
+    assert_eq!((&open["changed"], &open["after"]["reason"]), (&true.into(), &Value::Null));
+    assert_eq!(open["after"]["deadline"], Value::Null);
+    assert_eq!(order(r#"{"state": "drain", "deadline": "none"}"#)["changed"], false);
+}
+
+#[test]
+fn who_misspells_a_name_is_told_the_nearest() {
+    let house = Fixture::start();
+    let says = |answer: Answer| answer.json()["detail"].as_str().unwrap().to_owned();
+    for path in ["/v1/servers/ua11", "/v1/servers/UA1"] {
+        assert!(says(house.get(path)).contains("nearest: ua1, ua2"), "{path}");
+    }
+    for path in ["/v1/pools/us", "/v1/pools/us/active", "/v1/servers?pool=us", "/v1/sessions/us/1001"] {
+        assert_eq!(says(house.get(path)), "No pool has this name (nearest: ua).", "{path}");
+    }
+    let drain = r#"{"state": "drain"}"#;
+    assert!(says(house.order("PUT", "/v1/servers/ua11/state", drain)).contains("nearest: ua1"));
+    house.seat("1001");
+    let to = house.order("PUT", "/v1/sessions/ua/1001/server", r#"{"server": "ua11"}"#);
+    assert!(says(to).contains("is none of this pool (nearest: ua1"));
+    let west = house.order("PUT", "/v1/pools/ua/active", r#"{"datacenter": "wset"}"#);
+    assert!(says(west).ends_with("(nearest: west)"));
+    assert_eq!(says(house.get("/v1/servers/nothing-like-it")), "No server has this name.");
+    // A server learns no names of others.
+    let own = house.ask(
+        As::Token("token-of-ua1"),
+        "POST",
+        "/v1/sessions/us/1001/end",
+        &[("Content-Type", "application/json")],
+        "{}",
+    );
+    assert!(!own.body.contains("nearest"), "{}", own.body);
+}
+
+#[test]
+fn moves_are_those_of_this_session() {
+    let house = Fixture::start();
+    house.look("ua1", true);
+    house.look("ua2", true);
+    let shown = || {
+        let session = house.get("/v1/sessions/ua/1001").ok();
+        let listed = house.get("/v1/sessions?key=1001").ok()["sessions"][0]["moves"].clone();
+        assert!(listed.is_null() || listed == session["moves"]);
+        (session["moves"].clone(), session["reason"].clone(), session["generation"].clone())
+    };
+    let end = |session: String, generation: u32| {
+        let body = json!({ "session": session, "generation": generation }).to_string();
+        house.order("POST", "/v1/sessions/ua/1001/end", &body).ok();
+    };
+    let first = house.seat("1001");
+    assert_eq!(shown(), (json!(0), json!("new"), json!(1)));
+    let other = if first.server.name.as_str() == "ua1" { "ua2" } else { "ua1" };
+    house.order("PUT", "/v1/sessions/ua/1001/server", &json!({ "server": other }).to_string()).ok();
+    assert_eq!(shown(), (json!(1), json!("moved"), json!(2)));
+    end(first.session().to_string(), 2);
+    let second = house.seat_as("1001", SessionId([2; 16]));
+    assert_ne!(second.session(), first.session());
+    assert_eq!(shown(), (json!(0), json!("new"), json!(3)), "another session of the key has not moved yet");
 }
 
 #[test]

@@ -272,6 +272,14 @@ fn a_walk_in_is_adopted_where_it_is() {
     let adopted = session(&house, UA2, "POST", "stranger", "confirm", &hello).ok();
     assert_eq!((&adopted["server"], &adopted["generation"]), (&json!("ua2"), &json!(1)));
     assert_eq!((&adopted["state"], &adopted["decided"]), (&json!("confirmed"), &Value::Null));
+    // A generation is a fence, for a walk-in too (R4).
+    for (generation, status) in [(1, 200), (7, 409)] {
+        let named = and(word("ua2", generation), "agent", "agent-9");
+        let answer = session(&house, UA2, "POST", "stranger", "confirm", &named);
+        assert_eq!(answer.status, status, "{answer:?}");
+    }
+    let shown = house.get("/v1/sessions/ua/stranger").ok();
+    assert_eq!((&shown["generation"], &shown["moves"], &shown["reason"]), (&json!(1), &json!(0), &json!("walk_in")));
     assert_eq!(house.seat("stranger").server.name.as_str(), "ua2");
     assert_eq!(house.seat("agent-9").server.name.as_str(), "ua2");
     let other = SessionId([9; 16]);

@@ -1,0 +1,83 @@
+//! What a client sends must neither begin a line of the log, nor move a terminal's cursor, nor turn what a reader sees: such
+//! characters are escaped on their way, in the way of the format. Owns the escaping; which characters those are is told elsewhere.
+
+use std::fmt::{self, Write};
+use std::io;
+
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::config::drives_a_terminal;
+
+/// First bytes of those beyond ASCII, so that most text is let through as it is.
+const FIRST: [u8; 4] = [0xc2, 0xd8, 0xe2, 0xef];
+
+fn may_drive(bytes: &[u8], ascii: impl Fn(u8) -> bool) -> bool {
+    bytes.iter().any(|byte| ascii(*byte) || FIRST.contains(byte))
+}
+
+/// Part of a line of text, before the end of its line.
+pub(super) struct Harmless<'w, W>(pub(super) &'w mut W);
+
+impl<W: Write> Write for Harmless<'_, W> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if !may_drive(text.as_bytes(), |byte| byte.is_ascii_control()) {
+            return self.0.write_str(text);
+        }
+        text.chars().try_for_each(|c| {
+            if drives_a_terminal(c) { write!(self.0, "{}", c.escape_default()) } else { self.0.write_char(c) }
+        })
+    }
+}
+
+/// Takes whole lines of JSON, whose own escapes leave out everything that is not below a blank.
+#[derive(Clone)]
+pub(super) struct HarmlessJson<W>(pub(super) W);
+
+impl<W: io::Write> io::Write for HarmlessJson<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = std::str::from_utf8(line).ok().filter(|_| may_drive(line, |byte| byte == 0x7f));
+        let Some(text) = text else { return self.0.write(line) };
+        // Beyond ASCII there is nothing in JSON but what stands in strings.
+        let mut escaped = String::with_capacity(line.len() + 64);
+        for c in text.chars() {
+            if c >= '\u{7f}' && drives_a_terminal(c) {
+                let _ = write!(escaped, "\\u{:04x}", u32::from(c));
+            } else {
+                escaped.push(c);
+            }
+        }
+        self.0.write_all(escaped.as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl<W: io::Write + Clone> MakeWriter<'_> for HarmlessJson<W> {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn json_keeps_what_it_says_and_drives_nothing() {
+        let said = "a\u{202e}b\u{2028}c\u{9b}d\u{7f}e\u{61c}f\u{feff}g é € “quoted”\n\u{1b}";
+        let line = format!("{}\n", serde_json::json!({ "why": said }));
+        let mut harmless = HarmlessJson(Vec::new());
+        harmless.write_all(line.as_bytes()).unwrap();
+        let written = String::from_utf8(harmless.0).unwrap();
+        assert!(!written.trim_end_matches('\n').contains(drives_a_terminal), "{written:?}");
+        assert!(written.contains("a\\u202eb\\u2028c\\u009bd\\u007fe") && written.contains("é € “quoted”"), "{written}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&written).unwrap()["why"], said);
+    }
+}
