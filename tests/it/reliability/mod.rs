@@ -3,6 +3,7 @@
 mod behind;
 mod crowd;
 mod cut;
+mod doubles;
 mod known;
 mod line;
 mod loss;

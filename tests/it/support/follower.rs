@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 
-use super::client::Client;
 use super::director::Director;
 use super::process::Process;
 use super::wait;
@@ -26,7 +25,7 @@ impl Follower {
         wait::until("the follower hears of a session", || {
             number += 1;
             let start = json!({"pool": "ua", "key": format!("are you there {number}")});
-            Client::new().post_json(&director.url("/maitred/v1/sessions"), &start);
+            director.client().post_json(&director.url("/maitred/v1/sessions"), &start);
             follower.process.has_said("are you there")
         });
         follower
@@ -40,7 +39,26 @@ impl Follower {
         self.told().last().unwrap()["id"].as_str().unwrap().to_owned()
     }
 
+    /// What it was told of the lives and resets of a key, in order: the event and everything that is the same at each director.
+    pub(crate) fn told_of(&self, key: &str) -> Vec<String> {
+        lives_of(&self.told(), key)
+    }
+
     pub(crate) fn has(&self, event: &str, key: &str) -> bool {
         self.told().iter().any(|told| told["event"] == event && told["key"] == key)
     }
+}
+
+/// The same, of what somebody was told.
+pub(crate) fn lives_of(told: &[Value], key: &str) -> Vec<String> {
+    let lives = ["session_placed", "session_moved", "session_ended", "session_reset"];
+    let of = told.iter().filter(|told| told["key"] == key && lives.iter().any(|event| told["event"] == *event));
+    of.map(|told| {
+        let words = ["event", "server", "generation", "session", "reason"].map(|name| match &told[name] {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        });
+        words.join(" ")
+    })
+    .collect()
 }
