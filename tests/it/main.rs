@@ -23,3 +23,4 @@ mod reliability;
 mod servers;
 mod storm;
 mod support;
+mod versions;

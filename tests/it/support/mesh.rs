@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use maitred::tls::{self, Identity};
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
@@ -72,20 +75,22 @@ impl Mesh {
         self.folder.path().join(file)
     }
 
-    /// Dials a director with this certificate, sends these frames and reads until the link is closed: the binary frames that came,
-    /// and what the director said when it closed; `None` when it just ended.
-    pub(crate) fn knock(&self, at: &str, stem: &str, frames: Vec<Message>) -> (usize, Option<CloseFrame>) {
+    /// Whoever has this certificate, before a director's door.
+    pub(crate) fn knocker(&self, at: &str, stem: &str) -> Knock {
         let (name, _, address) = *self.members.iter().find(|(member, ..)| *member == at).unwrap();
         let identity = Identity::load(&self.path(&format!("{stem}.pem")), &self.path(&format!("{stem}.key"))).unwrap();
         let roots = tls::load_roots(&self.certificates.path("ca.pem")).unwrap();
         let config = Arc::new(tls::client_config(roots, Some(&identity), &[b"http/1.1"]).unwrap());
+        Knock { name, address, config }
+    }
+
+    /// Dials a director with this certificate, sends these frames and reads until the link is closed: the binary frames that came,
+    /// and what the director said when it closed; `None` when it just ended.
+    pub(crate) fn knock(&self, at: &str, stem: &str, frames: Vec<Message>) -> (usize, Option<CloseFrame>) {
+        let knock = self.knocker(at, stem);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let stream = TcpStream::connect(address).await.unwrap();
-            let server = ServerName::try_from(name).unwrap();
-            let stream = TlsConnector::from(config).connect(server, stream).await.unwrap();
-            let url = format!("wss://{address}/maitred/peer");
-            let (mut socket, _) = tokio_tungstenite::client_async(url, stream).await.unwrap();
+            let mut socket = knock.open().await;
             for frame in frames {
                 // It may be closed already.
                 let _ = socket.send(frame).await;
@@ -104,6 +109,24 @@ impl Mesh {
             let said = tokio::time::timeout(Duration::from_secs(60), reading).await.expect("the link stays open");
             (binary, said)
         })
+    }
+}
+
+/// Somebody who dials a director as a peer would.
+pub(crate) struct Knock {
+    name: &'static str,
+    address: SocketAddr,
+    config: Arc<ClientConfig>,
+}
+
+impl Knock {
+    /// A WebSocket over mutual TLS.
+    pub(crate) async fn open(&self) -> WebSocketStream<TlsStream<TcpStream>> {
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        let server = ServerName::try_from(self.name).unwrap();
+        let stream = TlsConnector::from(Arc::clone(&self.config)).connect(server, stream).await.unwrap();
+        let url = format!("wss://{}/maitred/peer", self.address);
+        tokio_tungstenite::client_async(url, stream).await.unwrap().0
     }
 }
 

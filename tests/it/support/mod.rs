@@ -9,6 +9,7 @@ pub(crate) mod certificates;
 pub(crate) mod client;
 pub(crate) mod desk;
 pub(crate) mod director;
+pub(crate) mod elder;
 pub(crate) mod follower;
 pub(crate) mod haproxy;
 pub(crate) mod kept;
