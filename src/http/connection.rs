@@ -88,6 +88,12 @@ impl Waiting {
         self.allowed.set(Instant::now() + time);
     }
 
+    /// How long nothing may be asked for between two requests.
+    #[must_use]
+    pub fn idle(&self) -> Duration {
+        self.patience.idle
+    }
+
     /// The answer that is given now is the last one: what stands behind its request may be no request at all.
     pub fn answer_last(&self) {
         self.end.set(Ending::Answered);

@@ -235,7 +235,14 @@ async fn send_on(mut going: Going, mut stream: SendStream<Bytes>) {
         let Some(mut piece) = next.await else { break };
         while !piece.is_empty() {
             stream.reserve_capacity(piece.len());
-            let Some(Ok(room)) = poll_fn(|context| stream.poll_capacity(context)).await else { return };
+            let room = poll_fn(|context| stream.poll_capacity(context));
+            // The connection may be well and ask for other things: its deadline says nothing of this stream.
+            let room = match going.patience() {
+                Some(patience) => timeout(patience, room).await,
+                None => Ok(room.await),
+            };
+            let Ok(room) = room else { return stream.send_reset(Reason::CANCEL) };
+            let Some(Ok(room)) = room else { return };
             let part = piece.split_to(room.min(piece.len()));
             if stream.send_data(part, false).is_err() {
                 return;

@@ -165,6 +165,12 @@ pub const METRICS: &[Metric] = &[
     ),
     metric("maitred_event_readers", Kind::Gauge, &[], "Readers of the event feed"),
     metric(
+        "maitred_event_readers_cut_total",
+        Kind::Counter,
+        &[],
+        "Readers who took nothing for six times `limits.idle` and were cut",
+    ),
+    metric(
         "maitred_event_readers_lost_total",
         Kind::Counter,
         &[],

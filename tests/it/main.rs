@@ -19,6 +19,7 @@ mod monitoring;
 mod operators;
 mod parts;
 mod peers;
+mod readers;
 mod reliability;
 mod servers;
 mod storm;

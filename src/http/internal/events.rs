@@ -1,7 +1,7 @@
 //! `GET /v1/events`: what happens, as server-sent events, from now on or from where a reader was, here or at another director.
 //!
-//! A reader pulls: nothing is kept for it, so one that reads slowly costs its socket's buffer, and one that falls behind the ring
-//! is told which events it lost. Each heartbeat carries the id reached, so that a reader with a narrow filter resumes close to now.
+//! A reader pulls: nothing is kept for it, so one that reads slowly costs its socket's buffer, one that falls behind the ring is told
+//! which events it lost, and one that takes nothing at all is cut, on either protocol. Each heartbeat carries the id reached, so that a reader with a narrow filter resumes close to now.
 
 use std::fmt::Write as _;
 use std::pin::Pin;
@@ -20,6 +20,7 @@ use metrics::{counter, gauge};
 use serde_json::{Map, Value, json};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep};
+use tracing::warn;
 
 use super::Call;
 use super::moment::written;
@@ -180,6 +181,12 @@ impl Pieces for Feed {
                 return Poll::Pending;
             }
         }
+    }
+
+    fn cut(&mut self, after: Duration) {
+        counter!("maitred_event_readers_cut_total").increment(1);
+        let (after_s, place) = (after.as_secs_f64(), self.reading.place());
+        warn!(event = "reader_cut", after_s, %place, "a reader of events took nothing: it is cut, and goes on from its id when it comes back");
     }
 }
 
