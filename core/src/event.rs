@@ -98,6 +98,11 @@ pub enum Event {
         /// How many, of how many.
         incident: MassLogout,
     },
+    /// This director did not live for so long: it was stopped, or starved. It is cold until it has heard of its peers.
+    TimeLost {
+        /// Since the tick before.
+        lost: std::time::Duration,
+    },
     /// So many servers fell silent at once that this director suspects itself and abstains, or it no longer does.
     Suspect {
         /// The pool whose rule decided.
@@ -126,6 +131,7 @@ impl Event {
             Self::RoleMoved { .. } => "datacenter_active",
             Self::OrderSuperseded { .. } => "order_superseded",
             Self::MassLogout { .. } => "mass_logout",
+            Self::TimeLost { .. } => "time_lost",
             Self::Suspect { .. } => "director_suspect",
         }
     }

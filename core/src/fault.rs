@@ -21,11 +21,13 @@ pub enum Fault {
     NoDelay,
     /// A confirm moves its seat's stamp.
     ConfirmStamps,
+    /// A director that was stopped goes on as if no time had passed.
+    Sleepwalk,
 }
 
 impl Fault {
     /// All that can be planted.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::ClampOnRead,
         Self::DropBySequence,
         Self::FreezeAlone,
@@ -34,6 +36,7 @@ impl Fault {
         Self::FallEarly,
         Self::NoDelay,
         Self::ConfirmStamps,
+        Self::Sleepwalk,
     ];
 
     /// The word of the command line.
@@ -48,6 +51,7 @@ impl Fault {
             Self::FallEarly => "fall-early",
             Self::NoDelay => "no-delay",
             Self::ConfirmStamps => "confirm-stamps",
+            Self::Sleepwalk => "sleepwalk",
         }
     }
 }

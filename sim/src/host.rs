@@ -26,6 +26,12 @@ pub struct Host {
     pub skew_ms: i64,
     /// Extra delay of its frames.
     pub slow_ms: u64,
+    /// It is stopped, and since when.
+    pub stopped_at: Option<u64>,
+    /// When it went on last.
+    pub went_on_at: u64,
+    /// How long it had been stopped then.
+    pub lost_ms: u64,
     base: u64,
     journal: BTreeMap<String, Entry>,
     copy: BTreeMap<String, Entry>,
@@ -64,7 +70,14 @@ impl Host {
     /// Kills the process.
     pub fn die(&mut self) {
         self.director = None;
+        self.stopped_at = None;
         self.life += 1;
+    }
+
+    /// Since when it lives without a break.
+    #[must_use]
+    pub fn lives_since(&self) -> u64 {
+        self.up_since.max(self.went_on_at)
     }
 
     /// What the process would read now.

@@ -49,3 +49,8 @@ fn a_failover_without_delay_is_found() {
 fn a_confirm_that_moves_the_stamp_is_found() {
     found(Fault::ConfirmStamps);
 }
+
+#[test]
+fn a_director_that_sleepwalks_is_found() {
+    found(Fault::Sleepwalk);
+}

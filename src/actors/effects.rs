@@ -93,6 +93,13 @@ fn publish(event: &Event) {
             let (threshold, panic) = (incident.threshold_percent, incident.panic);
             warn!(event = kind, %pool, count, of, window_s, threshold, panic, "many sessions ended at once");
         }
+        Event::TimeLost { lost } => {
+            warn!(
+                event = kind,
+                lost_s = lost.as_secs_f64(),
+                "this director did not run for a while: it asks its peers before it is ready"
+            );
+        }
         Event::Suspect { pool, abstains: true, silent, of } => {
             warn!(event = kind, %pool, silent, of, "many servers fell silent at once: this director suspects itself and abstains");
         }

@@ -59,7 +59,7 @@ impl<'a> Ask<'a> {
                 head,
                 target,
                 id,
-                now: edge.clock.now(),
+                now: edge.now(),
                 begun: Instant::now(),
                 question: Cell::new(None),
                 may_ask: false,
@@ -83,13 +83,15 @@ impl<'a> Ask<'a> {
         self
     }
 
-    /// Whether a start of this key has to wait until the peers were asked. Nothing may come of the request then; whoever answers
-    /// finds the question ([`Self::take_question`]) and answers anew afterwards.
-    pub fn must_ask(&self, pool: &PoolName, key: &Key) -> bool {
+    /// Whether a start, of this key if it has one, has to wait until the peers were asked. Nothing may come of the request then;
+    /// whoever answers finds the question ([`Self::take_question`]) and answers anew afterwards.
+    pub fn must_ask(&self, pool: &PoolName, key: Option<&Key>) -> bool {
         if !self.may_ask {
             return false;
         }
-        let question = self.edge.director.ask_peers(pool, key, None, self.now);
+        let director = &self.edge.director;
+        let about = || key.and_then(|key| director.ask_peers(pool, key, None, self.now));
+        let question = director.catch_up(self.now).or_else(about);
         let must = question.is_some();
         self.question.set(question);
         must

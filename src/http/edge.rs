@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use actix_http::header::HeaderValue;
 use arc_swap::ArcSwap;
+use maitred_core::clock::Now;
 use maitred_core::director::Director;
 use maitred_core::ids::{LabelName, PoolName};
 use maitred_core::seating::Affinity;
@@ -41,7 +42,6 @@ pub struct Edge {
     pub tickets: Arc<Tickets>,
     site: ArcSwap<Site>,
     stopping: AtomicBool,
-    was_warm: AtomicBool,
     journal: OnceLock<JournalHealth>,
     effects: OnceLock<Arc<Effects>>,
     bell: Arc<Bell>,
@@ -60,8 +60,7 @@ impl Edge {
         let site = ArcSwap::from_pointee(Site::new(config));
         let (stopping, journal, effects) = (AtomicBool::new(false), OnceLock::new(), OnceLock::new());
         let bell = Arc::default();
-        let was_warm = AtomicBool::new(false);
-        Self { director, clock, seals, tickets, site, stopping, was_warm, journal, effects, bell }
+        Self { director, clock, seals, tickets, site, stopping, journal, effects, bell }
     }
 
     /// Whose hands do what the director wants done. The first ones given stay; without any it waits for the keeper's next tick.
@@ -90,22 +89,18 @@ impl Edge {
         }
     }
 
-    /// Whether this director may lack what its peers know: at most for some seconds after its start.
+    /// When a question comes. The director notices first whether it was stopped before.
+    #[must_use]
+    pub fn now(&self) -> Now {
+        let now = self.clock.now();
+        self.director.wake(now);
+        now
+    }
+
+    /// Whether this director may lack what its peers know: at most for some seconds after its start, or after it was stopped.
     #[must_use]
     pub fn is_cold(&self) -> bool {
         !self.director.is_warm(self.clock.now())
-    }
-
-    /// Whether a start of an unknown key asks the peers first: only until this director has been warm once, so that later
-    /// starts pay for one look at a flag.
-    #[must_use]
-    pub fn asks_peers(&self) -> bool {
-        if self.was_warm.load(Ordering::Relaxed) {
-            return false;
-        }
-        let cold = self.is_cold();
-        self.was_warm.store(!cold, Ordering::Relaxed);
-        cold
     }
 
     /// Rung after each change that peers should hear of at once.

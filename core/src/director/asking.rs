@@ -20,12 +20,20 @@ use crate::wire::Message;
 /// on its peers.
 const ASKED_MAX: usize = 4096;
 
-/// A key that peers were asked for.
+/// What a start waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Question {
-    pool: PoolName,
-    key: Key,
-    session: Option<SessionId>,
+pub enum Question {
+    /// Peers were asked for a key.
+    Key {
+        /// Its pool.
+        pool: PoolName,
+        /// The key.
+        key: Key,
+        /// Which session of it, where one key may have several.
+        session: Option<SessionId>,
+    },
+    /// This director lost time, and waits until it has heard what happened without it.
+    Everything,
 }
 
 /// Who has not answered, by key.
@@ -75,7 +83,14 @@ impl Director {
             }
             asked.0.insert(place, linked);
         }
-        Some(Question { pool: pool.clone(), key: key.clone(), session })
+        Some(Question::Key { pool: pool.clone(), key: key.clone(), session })
+    }
+
+    /// What a start without a cookie waits for, if this director is cold because it lost time: what it knows of keys, servers and
+    /// roles may be old, and its links stand again in a moment.
+    #[must_use]
+    pub fn catch_up(&self, now: Now) -> Option<Question> {
+        (self.slept() && !self.is_warm(now)).then_some(Question::Everything)
     }
 
     /// Whether to wait no longer: the key is known, nobody who was asked is left to answer, or the director is warm.
@@ -85,9 +100,9 @@ impl Director {
             *self.asked.lock() = Asked::default();
             return true;
         }
-        let place = (question.pool.clone(), question.key.clone());
-        let open = self.asked.lock().0.contains_key(&place);
-        !open || self.knows(&question.pool, &question.key, question.session, now)
+        let Question::Key { pool, key, session } = question else { return false };
+        let open = self.asked.lock().0.contains_key(&(pool.clone(), key.clone()));
+        !open || self.knows(pool, key, *session, now)
     }
 
     fn knows(&self, pool: &PoolName, key: &Key, session: Option<SessionId>, now: Now) -> bool {

@@ -251,7 +251,12 @@ impl Control {
 impl Director {
     /// Takes one look at a server and says how long after its start the next one is due. Looks at unknown servers are ignored.
     pub fn handle_look(&self, server: &ServerName, look: &Look, now: Now) -> Duration {
+        self.wake(now);
         let mut control = self.control.lock();
+        if self.was_asleep(look, now) {
+            let settings = Arc::clone(&control.settings);
+            return control.watch.next_probe(server, &settings, now.mono).unwrap_or(UNKNOWN_SERVER_DELAY);
+        }
         if let Outcome::Good(report) = &look.outcome
             && report.server.as_ref().is_none_or(|name| name == server)
         {
@@ -323,10 +328,12 @@ impl Director {
     pub fn handle_timeout(&self, now: Now) {
         {
             let mut control = self.control.lock();
+            self.notice_lost_time(&mut control, now);
             let settings = Arc::clone(&control.settings);
             let changes = control.watch.handle_timeout(&settings, now);
             control.pass_logouts(now);
             self.settle(&mut control, changes, now);
+            self.note_tick(now);
         }
         self.sweep(now);
         self.collect_events(now);

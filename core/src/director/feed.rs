@@ -267,6 +267,8 @@ impl Director {
                 }
                 return;
             }
+            // Its own matter, for its log: who reads the feed is told nothing that is not so elsewhere.
+            Event::TimeLost { .. } => return,
             Event::Suspect { pool, abstains, .. } => (What::Suspect { pool: pool.clone(), abstains: *abstains }, ""),
             Event::OrderSuperseded { pool, server, lost, director, holds } => {
                 let (lost, holds) = (lost.as_str().into(), holds.as_str().into());

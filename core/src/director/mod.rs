@@ -4,7 +4,8 @@
 //! - `start`, `seated`, `explain`, `alternates`, `servers`, `end`, `report`, `reseat`: a client's or an operator's question, answered at once;
 //! - `handle_*`: an input (a look, an order, settings, the passing of time);
 //! - `next_effect`, `drain_dirty`: what is to be done about it; call until nothing is left;
-//! - `next_deadline`: when to call `handle_timeout` again. Early, late or twice is harmless.
+//! - `next_deadline`: when to call `handle_timeout` again. Early, late or twice is harmless; so late that others may have gone on
+//!   without this director is noticed by [`Director::wake`], to be called before each question.
 //!
 //! - `handle_link_up`, `handle_message`, `next_message`, `handle_link_down`: the other directors.
 //!
@@ -30,6 +31,7 @@ mod hearsay;
 mod listed;
 mod lists;
 mod logouts;
+mod lost_time;
 mod memory;
 mod orders;
 mod outages;
@@ -58,6 +60,7 @@ pub use confirm::{Confirm, Confirmed};
 pub use decision::Obstacle;
 pub use explain::{Answer, Candidate, Explanation, Outcome, Rule};
 pub use fence::{FenceRefusal, ServerFence};
+pub use lost_time::LOST_MIN;
 pub use memory::{Restored, RestoredCounts, SnapshotPlace};
 pub use orders::{Deadline, Ordered, Preview, RoleRefusal, ServerWord, UnknownServer};
 pub use reports::Reported;
@@ -78,6 +81,7 @@ use control::Control;
 use counts::Counts;
 use feed::News;
 use lists::Lists;
+use lost_time::Pulse;
 use reports::Reports;
 
 /// The decisions of one director.
@@ -102,6 +106,7 @@ pub struct Director {
     /// Readers of events who want to hear of kept starts.
     kept_listeners: AtomicU32,
     paces: Mutex<BTreeMap<PoolName, pace::Pace>>,
+    pulse: Pulse,
 }
 
 impl Director {
@@ -136,6 +141,7 @@ impl Director {
             news: Mutex::new(News::new(settings.director.clone(), now.time)),
             kept_listeners: AtomicU32::new(0),
             paces: Mutex::default(),
+            pulse: Pulse::new(now.mono),
         })
     }
 

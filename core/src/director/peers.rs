@@ -158,6 +158,8 @@ impl Director {
     /// # Errors
     /// [`Violation::Unknown`]: it is not configured.
     pub fn handle_link_up(&self, peer: &DirectorName, now: Now) -> Result<(), Violation> {
+        // Else it would be taken for one that stood meanwhile.
+        self.wake(now);
         self.control.lock().hearsay.begin(peer);
         self.lists.told.begin(peer);
         self.peers.lock().link_up(peer, now)
@@ -175,6 +177,7 @@ impl Director {
     /// # Errors
     /// [`Violation`]: close the link and say why.
     pub fn handle_message(&self, peer: &DirectorName, message: Message, now: Now) -> Result<(), Violation> {
+        self.wake(now);
         let shelf = self.shelf(now);
         match message {
             Message::Orders(_) | Message::Votes(_) | Message::Roles(_) | Message::Lists(_) => {
@@ -227,6 +230,7 @@ impl Director {
     /// may have changed something, and at [`Self::next_peer_deadline`].
     #[must_use]
     pub fn next_message(&self, peer: &DirectorName, now: Now) -> Option<Message> {
+        self.wake(now);
         {
             let mut control = self.control.lock();
             let mut peers = self.peers.lock();
@@ -257,10 +261,12 @@ impl Director {
         self.peers.lock().next_deadline(peer, now.mono)
     }
 
-    /// Synchronised since the start with every director that it is linked to, or nobody to wait for, or 5 s have passed.
+    /// Synchronised since the start, or since it lost time, with every director that it is linked to, or nobody to wait for, or 5 s
+    /// have passed.
     #[must_use]
     pub fn is_warm(&self, now: Now) -> bool {
-        self.peers.lock().is_warm(now.mono)
+        let peers = self.peers.lock();
+        peers.is_warm(now.mono) && (peers.is_alone() || !self.has_lost_time(now))
     }
 
     /// All configured peers, for status and metrics.

@@ -69,6 +69,8 @@ pub(super) struct Link {
     pub(super) in_step: bool,
     /// It had once since the link came up.
     pub(super) was_in_step: bool,
+    /// It stood while this director lost time.
+    pub(super) is_past: bool,
     pub(super) divergent_buckets: u32,
     pub(super) in_flight_bytes: usize,
     speaks_first: bool,
@@ -109,6 +111,7 @@ impl Link {
             peer_is_warm: false,
             in_step: false,
             was_in_step: false,
+            is_past: false,
             divergent_buckets: 0,
             in_flight_bytes: 0,
             speaks_first,
@@ -175,6 +178,9 @@ impl Link {
 
     /// Whether a message is in turn and within its limits; counts data.
     pub(super) fn check(&mut self, message: &Message) -> Result<(), Violation> {
+        if self.is_past {
+            return Err(Violation::Past);
+        }
         if !self.introduced {
             return Err(Violation::Turn);
         }

@@ -103,6 +103,9 @@ pub enum Violation {
     /// More than a message may hold.
     #[error("sent a message beyond its limits")]
     Limit,
+    /// What comes over this link lay in buffers while this director lost time.
+    #[error("may say what is long past: this director was stopped meanwhile")]
+    Past,
 }
 
 /// One peer, for status and metrics.
@@ -143,7 +146,8 @@ pub struct Peers {
     links: BTreeMap<DirectorName, Link>,
     /// What this director has of each peer; outlives the link.
     have: BTreeMap<DirectorName, Position>,
-    started: Mono,
+    /// When it started, or noticed that it had lost time.
+    cold_since: Mono,
     dropped: BTreeMap<&'static str, u64>,
     /// For [`Fault::DropBySequence`] only.
     highest: BTreeMap<DirectorName, u64>,
@@ -167,7 +171,7 @@ impl Peers {
             configured,
             links: BTreeMap::new(),
             have: BTreeMap::new(),
-            started: now.mono,
+            cold_since: now.mono,
             dropped: BTreeMap::new(),
             highest: BTreeMap::new(),
         }
@@ -276,7 +280,7 @@ impl Peers {
                 have: positions(&self.have),
             }));
         }
-        let warm = is_warm(&self.links, &self.configured, self.started, now.mono);
+        let warm = is_warm(&self.links, &self.configured, self.cold_since, now.mono);
         let link = self.links.get_mut(peer).filter(|link| link.is_linked())?;
         if let Some(pong) = link.next_pong() {
             return Some(pong);
@@ -328,7 +332,19 @@ impl Peers {
     /// Synchronised since the start with every director that it is linked to, or nobody to wait for, or waited long enough.
     #[must_use]
     pub fn is_warm(&self, now: Mono) -> bool {
-        is_warm(&self.links, &self.configured, self.started, now)
+        is_warm(&self.links, &self.configured, self.cold_since, now)
+    }
+
+    /// Nobody else is configured.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.configured.is_empty()
+    }
+
+    /// Time was lost: what the links that stand will say is past, and this director is cold again.
+    pub fn lapse(&mut self, now: Mono) {
+        self.links.values_mut().for_each(|link| link.is_past = true);
+        self.cold_since = now;
     }
 
     /// This start's number.
@@ -394,6 +410,9 @@ impl Peers {
         now: Now,
     ) -> Result<(), Violation> {
         let link = self.links.get_mut(peer).ok_or(Violation::Unknown)?;
+        if link.is_past {
+            return Err(Violation::Past);
+        }
         if hello.name != *peer {
             return Err(Violation::Name(hello.name));
         }
@@ -479,12 +498,12 @@ impl Peers {
 fn is_warm(
     links: &BTreeMap<DirectorName, Link>,
     configured: &BTreeMap<DirectorName, DatacenterName>,
-    started: Mono,
+    cold_since: Mono,
     now: Mono,
 ) -> bool {
-    let mut linked = links.values().filter(|link| link.is_linked()).peekable();
+    let mut linked = links.values().filter(|link| link.is_linked() && !link.is_past).peekable();
     let in_step = linked.peek().is_some() && linked.all(|link| link.in_step || link.was_in_step);
-    configured.is_empty() || in_step || now.since(started) >= COLD_MAX
+    configured.is_empty() || in_step || now.since(cold_since) >= COLD_MAX
 }
 
 fn positions(have: &BTreeMap<DirectorName, Position>) -> Vec<(DirectorName, Position)> {

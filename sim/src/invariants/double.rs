@@ -94,7 +94,7 @@ fn may_be_later(world: &World, server: usize, began: u64, key: &Key, seat: &Seat
     let home = world.plan.site(Node::Server(server));
     let heard = |host: usize| {
         let way = world.way_since.get(&(Node::Server(server), Node::Director(host))).copied().unwrap_or(0);
-        let from = way.max(world.hosts[host].up_since).max(backend.since).max(began);
+        let from = way.max(world.hosts[host].lives_since()).max(backend.since).max(began);
         world.hosts[host].now(from + HEARD_MS).time
     };
     let directors = (0..world.hosts.len()).filter(|host| world.plan.site(Node::Director(*host)) == home);

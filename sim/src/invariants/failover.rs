@@ -15,7 +15,7 @@ pub(super) struct Failover;
 /// reached them all that time.
 fn dead_site(world: &World, host: usize, for_ms: u64) -> Option<usize> {
     let long = |since: u64| world.now.saturating_sub(since) >= for_ms;
-    if !long(world.hosts[host].up_since) {
+    if !long(world.hosts[host].lives_since()) {
         return None;
     }
     (0..2).find(|site| {

@@ -1,6 +1,7 @@
 //! What must hold whatever happens (`rules.md`), one per file.
 
 mod alg;
+mod awake;
 mod bound;
 mod codec;
 mod double;
@@ -46,6 +47,7 @@ pub trait Invariant {
 pub fn all() -> Vec<Box<dyn Invariant>> {
     vec![
         Box::new(alg::Alg),
+        Box::new(awake::Awake),
         Box::new(bound::Bound),
         Box::new(codec::Codec),
         Box::new(double::Double::default()),

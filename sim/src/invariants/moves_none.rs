@@ -32,7 +32,7 @@ impl Invariant for MovesNone {
             world.reaches(way.0, way.1) && long(world.reaches_since(way.0, way.1))
         });
         // Who has just started repeats what its journal says of a server until it has looked (R12).
-        let reached = reached && (world.hosts[*host].up_since == 0 || long(world.hosts[*host].up_since));
+        let reached = reached && (world.hosts[*host].lives_since() == 0 || long(world.hosts[*host].lives_since()));
         let healthy = backend.serves && (backend.since == 0 || long(backend.since)) && reached;
         let moved = seat.affinity == Affinity::Moved && seat.session() == before.session();
         // The generation that moved must be this client's own: another answer of its key may have been lost on the way.

@@ -28,7 +28,7 @@ impl Invariant for NoRefuse {
             let weighs = world.weight > 0 || *server % 2 == 1;
             weighs && backend.serves && long(backend.since) && backend.ordered_at.is_none() && alone
         });
-        if world.now < world.hosts[*host].up_since + LOOKED_MS && world.hosts[*host].up_since > 0 {
+        if world.now < world.hosts[*host].lives_since() + LOOKED_MS && world.hosts[*host].lives_since() > 0 {
             return Ok(());
         }
         match usable {

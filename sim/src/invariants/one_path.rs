@@ -25,7 +25,7 @@ impl Invariant for OnePath {
                 let backend = &world.servers[server];
                 let mine = world.plan.site(me) == world.plan.site(it);
                 let sees =
-                    world.reaches(me, it) && long(world.reaches_since(me, it)) && long(world.hosts[host].up_since);
+                    world.reaches(me, it) && long(world.reaches_since(me, it)) && long(world.hosts[host].lives_since());
                 let healthy = backend.serves && long(backend.since) && backend.ordered_at.is_none();
                 let Some((_, shown)) = view.server(&world.plan.server(server)) else { continue };
                 if mine && sees && healthy && !shown.standing.is_usable() {

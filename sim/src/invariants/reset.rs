@@ -28,7 +28,7 @@ impl Invariant for Reset {
             let long = |since: u64| since == 0 || since + 60_000 < said.at;
             let heard = *host == said.host
                 || (world.reaches(me, other) && long(world.reaches_since(me, other)) && world.now > said.at + HEARD_MS);
-            let calm = long(world.hosts[*host].up_since) && world.hosts[said.host].slow_ms == 0;
+            let calm = long(world.hosts[*host].lives_since()) && world.hosts[said.host].slow_ms == 0;
             let here = said.server.as_ref() == Some(&world.plan.server(*server));
             let same = order.session.is_none_or(|session| session == said.session);
             if heard && calm && here && same && order.generation.is_some_and(|it| it == said.generation) {

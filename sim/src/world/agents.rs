@@ -82,6 +82,7 @@ impl World {
             ServerFence { server: self.plan.server(server), incarnation: life.tag(), generation: held.generation };
         let (pool, now) = (self.plan.pool_name(), self.hosts[host].now(self.now));
         if let Some(director) = self.director(host) {
+            director.wake(now);
             // Refused: another seat is the current one, and a reset will say so.
             let _ = director.confirm(&pool, key, held.session, &Confirm { fence, agent: agent.clone() }, now);
         }
@@ -109,8 +110,10 @@ impl World {
             done: backend.done.keys().copied().collect(),
         };
         let (name, time) = (self.plan.server(server), self.hosts[host].now(now));
-        let Some(answer) = self.director(host).and_then(|director| director.handle_beat(&name, &beat, time).ok())
-        else {
+        let Some(answer) = self.director(host).and_then(|director| {
+            director.wake(time);
+            director.handle_beat(&name, &beat, time).ok()
+        }) else {
             return;
         };
         self.pump(host);

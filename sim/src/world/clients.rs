@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// A start that waits for a director that catches up looks so often.
+const CATCHING_UP_MS: u64 = 20;
+
 impl World {
     pub(super) fn client(&mut self, client: usize) {
         if self.now + QUIET_MS > self.plan.heal_ms + CALM_MS {
@@ -35,6 +38,7 @@ impl World {
         session[..8].copy_from_slice(&self.random.bits().to_le_bytes());
         session[8..].copy_from_slice(&self.random.bits().to_le_bytes());
         let Some(director) = self.director(host) else { return };
+        director.wake(now);
         if end {
             let Some(seat) = &known.seat else { return };
             let named =
@@ -52,6 +56,11 @@ impl World {
                 (None, true) => self.mint(client),
             };
             let Some(director) = self.director(host) else { return };
+            let with_cookie = shown.is_some();
+            if !with_cookie && director.catch_up(now).is_some() {
+                // It waits until the director knows what happened without it.
+                return self.at(self.now + CATCHING_UP_MS, Event::Request { client, host, end, answered });
+            }
             let request =
                 StartRequest { pool: &pool, key, shown, labels: &[], avoid: None, session: SessionId(session) };
             let mut result = director.start(&request, now);
@@ -71,7 +80,14 @@ impl World {
                 self.at(at, Event::Answer { client, seat, alternates });
             }
             let before = known.seat.map(Box::new);
-            self.seen.push(Seen::Started { client, host, answered, before, result: Box::new(result) });
+            self.seen.push(Seen::Started {
+                client,
+                host,
+                answered,
+                shown: with_cookie,
+                before,
+                result: Box::new(result),
+            });
         }
         self.pump(host);
     }

@@ -27,6 +27,7 @@ impl World {
             return;
         }
         self.hosts[host].die();
+        self.waiting.remove(&host);
         // The other ends notice at once: the machine resets its connections.
         for other in 0..self.hosts.len() {
             self.unlink(host, other);
@@ -42,6 +43,8 @@ impl World {
             Fault::ServerReturns(server) => self.serve(server, true, false),
             Fault::DirectorDies(host) => self.die(host),
             Fault::DirectorStarts(host, journal) => self.start(host, journal),
+            Fault::DirectorStops(host) => self.stop(host),
+            Fault::DirectorGoesOn(host) => self.go_on(host),
             Fault::Cut(a, b) => self.way(a, b, true),
             Fault::Join(a, b) => self.way(a, b, false),
             Fault::Slow(host, by) => self.hosts[host].slow_ms = by,
@@ -69,6 +72,7 @@ impl World {
         }
         for host in 0..self.hosts.len() {
             self.hosts[host].slow_ms = 0;
+            self.go_on(host);
             self.start(host, Journal::Whole);
         }
         self.configure(100);

@@ -8,6 +8,7 @@ mod agents;
 mod clients;
 mod faults;
 mod probes;
+mod stopped;
 mod wires;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,16 +43,59 @@ const QUIET_MS: u64 = 130_000;
 #[derive(Debug)]
 enum Event {
     Fault(usize),
-    Timer { host: usize, life: u64 },
-    Probe { host: usize, life: u64, server: usize },
-    Probed { host: usize, life: u64, server: usize, look: Look, began: u64 },
-    Frame { from: usize, to: usize, wire: u64, message: Box<Message> },
+    Timer {
+        host: usize,
+        life: u64,
+    },
+    Probe {
+        host: usize,
+        life: u64,
+        server: usize,
+    },
+    Probed {
+        host: usize,
+        life: u64,
+        server: usize,
+        look: Look,
+        began: u64,
+    },
+    Frame {
+        from: usize,
+        to: usize,
+        wire: u64,
+        message: Box<Message>,
+    },
+    /// A frame that lay in the buffers of a director that was stopped while its link was given up.
+    LateFrame {
+        from: usize,
+        to: usize,
+        message: Box<Message>,
+    },
+    /// A director learns that a link is gone.
+    Unlinked {
+        host: usize,
+        peer: usize,
+    },
     Wires,
     Client(usize),
-    Request { client: usize, host: usize, end: bool, answered: bool },
-    Answer { client: usize, seat: Option<Box<Seat>>, alternates: Vec<usize> },
+    Request {
+        client: usize,
+        host: usize,
+        end: bool,
+        answered: bool,
+    },
+    Answer {
+        client: usize,
+        seat: Option<Box<Seat>>,
+        alternates: Vec<usize>,
+    },
     Beat(usize),
-    Login { server: usize, incarnation: u64, key: Key, agent: Option<Key> },
+    Login {
+        server: usize,
+        incarnation: u64,
+        key: Key,
+        agent: Option<Key>,
+    },
     Tick,
 }
 
@@ -66,6 +110,8 @@ pub enum Seen {
         host: usize,
         /// The client gets the answer.
         answered: bool,
+        /// It showed its cookie.
+        shown: bool,
         /// What the client had.
         before: Option<Box<Seat>>,
         /// The decision.
@@ -163,6 +209,8 @@ pub struct Backend {
 struct Wire {
     number: u64,
     up: bool,
+    /// Since when it is up.
+    since: u64,
     /// When something came through, to the lower and to the higher.
     heard: [u64; 2],
     /// When the last frame of each direction arrives.
@@ -224,6 +272,8 @@ pub struct World {
     /// The weight of every second server; without one it takes no new session.
     pub weight: u32,
     seen: Vec<Seen>,
+    /// What has come for a director that is stopped, and when.
+    waiting: BTreeMap<usize, Vec<(u64, Event)>>,
 }
 
 impl World {
@@ -262,6 +312,7 @@ impl World {
             clients: Vec::new(),
             weight: 100,
             seen: Vec::new(),
+            waiting: BTreeMap::new(),
             plan,
         };
         for client in 0..world.plan.clients {
@@ -324,10 +375,11 @@ impl World {
         std::mem::take(&mut self.seen)
     }
 
-    /// A living director.
+    /// A living director; one that is stopped is none.
     #[must_use]
     pub fn director(&self, host: usize) -> Option<&Director> {
-        self.hosts.get(host)?.director.as_ref()
+        let host = self.hosts.get(host)?;
+        host.director.as_ref().filter(|_| host.stopped_at.is_none())
     }
 
     /// A client's key.
@@ -367,6 +419,12 @@ impl World {
         self.wires.get(&(a.min(b), a.max(b))).is_some_and(|wire| wire.up)
     }
 
+    /// Whether a director has a link that came up since then.
+    #[must_use]
+    pub fn linked_anew(&self, host: usize, since: u64) -> bool {
+        self.wires.iter().any(|((a, b), wire)| (*a == host || *b == host) && wire.up && wire.since >= since)
+    }
+
     /// Everything that a director remembers of sessions and has not expired.
     #[must_use]
     pub fn entries(&self, host: usize) -> Option<Vec<Entry>> {
@@ -398,12 +456,18 @@ impl World {
     }
 
     fn happen(&mut self, event: Event) {
+        if let Some(host) = self.sleeper(&event) {
+            self.waiting.entry(host).or_default().push((self.now, event));
+            return;
+        }
         match event {
             Event::Fault(number) => self.fault(self.plan.faults[number].1.clone()),
             Event::Timer { host, life } => self.timer(host, life),
             Event::Probe { host, life, server } => self.probe(host, life, server),
             Event::Probed { host, life, server, look, began } => self.probed(host, life, server, &look, began),
             Event::Frame { from, to, wire, message } => self.frame(from, to, wire, *message),
+            Event::LateFrame { from, to, message } => self.late_frame(from, to, *message),
+            Event::Unlinked { host, peer } => self.learn_unlinked(host, peer),
             Event::Wires => self.wires(),
             Event::Client(client) => self.client(client),
             Event::Request { client, host, end, answered } => self.request(client, host, end, answered),

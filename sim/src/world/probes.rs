@@ -29,8 +29,15 @@ impl World {
         if self.hosts[host].life != life {
             return;
         }
+        let look = &Look { took: look.took.max(Duration::from_millis(self.now - began)), ..look.clone() };
+        let asleep = self.hosts[host].went_on_at > began;
         let failed = self.failed_looks.entry((host, server)).or_default();
-        *failed = if matches!(look.outcome, Outcome::Good(_)) { 0 } else { *failed + 1 };
+        *failed = match look.outcome {
+            Outcome::Good(_) => 0,
+            // Its own silence.
+            Outcome::Bad(_) if asleep => *failed,
+            Outcome::Bad(_) => *failed + 1,
+        };
         if *failed >= self.plan.pool.health.fall {
             self.fell_at.insert(server, self.now);
         }

@@ -5,6 +5,9 @@ use super::*;
 impl World {
     /// Performs what a director wants after any input: effects, journal, messages.
     pub(super) fn pump(&mut self, host: usize) {
+        if self.hosts[host].stopped_at.is_some() {
+            return;
+        }
         let at = self.now;
         let mut told = Vec::new();
         if let Some(director) = self.director(host) {
@@ -108,7 +111,7 @@ impl World {
                 if wire.up && wire.heard.iter().any(|heard| now > heard + LINK_DEAD_MS) {
                     self.unlink(a, b);
                 } else if !wire.up && both && open {
-                    *wire = Wire { number: wire.number + 1, up: true, heard: [now; 2], ..Wire::default() };
+                    *wire = Wire { number: wire.number + 1, up: true, since: now, heard: [now; 2], ..Wire::default() };
                     for (me, peer) in [(a, b), (b, a)] {
                         let (peer, at) = (self.plan.director(peer), self.hosts[me].now(now));
                         if let Some(director) = self.director(me) {
@@ -128,9 +131,11 @@ impl World {
         let Some(wire) = self.wires.get_mut(&(a.min(b), a.max(b))).filter(|wire| wire.up) else { return };
         wire.up = false;
         for (me, peer) in [(a, b), (b, a)] {
-            let peer = self.plan.director(peer);
-            if let Some(director) = self.director(me) {
-                director.handle_link_down(&peer);
+            if self.hosts[me].stopped_at.is_some() {
+                // Behind what came over the link before.
+                self.waiting.entry(me).or_default().push((self.now, Event::Unlinked { host: me, peer }));
+            } else {
+                self.learn_unlinked(me, peer);
             }
         }
     }

@@ -1,5 +1,5 @@
 //! The public listener: most requests are answered at once; only those to own paths have a body that is read, and only a director
-//! that has just started may have to ask its peers first.
+//! that has just started, or was stopped for a while, may have to hear of its peers first.
 
 use std::future::{Ready, ready};
 use std::io;
@@ -42,14 +42,15 @@ impl Answers for Edge {
     fn answer(self: &Arc<Self>, request: Request) -> Self::Future {
         let site = self.site();
         let reads_body = request.head().method == Method::POST && site.prefix.covers(request.head().uri.path());
-        if reads_body || self.asks_peers() {
-            let edge = Arc::clone(self);
-            return Either::Right(Box::pin(async move { answer_later(&edge, request, reads_body).await }));
+        if !reads_body {
+            match Ask::check(self, &site, request.head()) {
+                Ok(ask) if self.director.asks_peers(ask.now) => {}
+                Ok(ask) => return Either::Left(ready(answer(&ask, Ok(Bytes::new())))),
+                Err(refused) => return Either::Left(ready(*refused)),
+            }
         }
-        Either::Left(ready(match Ask::check(self, &site, request.head()) {
-            Ok(ask) => answer(&ask, Ok(Bytes::new())),
-            Err(refused) => *refused,
-        }))
+        let edge = Arc::clone(self);
+        Either::Right(Box::pin(async move { answer_later(&edge, request, reads_body).await }))
     }
 }
 
@@ -62,7 +63,7 @@ async fn answer_later(edge: &Edge, mut request: Request, reads_body: bool) -> Re
         Err(refused) => return *refused,
     };
     let body = if reads_body { body::read(ask.headers(), payload, &site.limits).await } else { Ok(Bytes::new()) };
-    let (Ok(whole), true) = (&body, edge.asks_peers()) else { return answer(&ask, body) };
+    let (Ok(whole), true) = (&body, edge.director.asks_peers(ask.now)) else { return answer(&ask, body) };
     let (ask, whole) = (ask.asking(), whole.clone());
     let reply = answer(&ask, body);
     let Some(question) = ask.take_question() else { return reply };

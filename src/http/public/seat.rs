@@ -32,9 +32,9 @@ pub(super) struct Wish<'a> {
 
 /// Seats the caller, and leaves the line and the counts of a start behind.
 pub(super) fn start(ask: &Ask<'_>, pool: &PoolSite, wish: Wish<'_>) -> Result<Seat, Problem> {
-    if let (Some(RequestKey::Given(key)), None) = (&wish.key, &wish.shown)
-        && ask.must_ask(&pool.name, key)
-    {
+    let given = if let Some(RequestKey::Given(key)) = &wish.key { Some(key) } else { None };
+    // A cookie is enough to route, whatever the peers may know.
+    if wish.shown.is_none() && ask.must_ask(&pool.name, given) {
         // Nobody sees this: the request is answered anew when the peers have answered.
         return Err(Problem::NothingYet);
     }

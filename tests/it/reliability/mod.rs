@@ -4,6 +4,7 @@ mod behind;
 mod crowd;
 mod cut;
 mod doubles;
+mod frozen;
 mod known;
 mod line;
 mod loss;

@@ -9,6 +9,7 @@ mod house;
 mod ladder;
 mod laws;
 mod lists;
+mod lost_time;
 mod memory;
 mod outages;
 mod peers;

@@ -16,6 +16,8 @@ use crate::settings::*;
 
 pub(super) const FALL: u32 = 3;
 const BORN: u64 = 1_700_000_000_000;
+/// Ticks come later than this to a director that is stopped.
+const TICK_MAX: Duration = Duration::from_secs(5);
 
 pub(super) struct Rig {
     pub(super) director: Director,
@@ -85,7 +87,10 @@ impl Rig {
 
     /// No server has been looked at.
     pub(super) fn unseen(settings: Settings) -> Self {
-        let now = Now { mono: Mono(1000), time: Time(BORN) };
+        Self::unseen_at(settings, Now { mono: Mono(1000), time: Time(BORN) })
+    }
+
+    fn unseen_at(settings: Settings, now: Now) -> Self {
         let director =
             Director::new(settings.clone(), TableOptions { shards: 4, ..TableOptions::default() }, now).unwrap();
         Self { director, now, settings, minted: 0 }
@@ -119,10 +124,22 @@ impl Rig {
         self.settings.pools[&pool()].servers.keys().cloned().collect()
     }
 
+    /// Time passes, and the director lives through it.
     pub(super) fn pass(&mut self, time: Duration) {
+        let mut left = time;
+        while left > TICK_MAX {
+            self.oversleep(TICK_MAX);
+            self.director.handle_timeout(self.now);
+            left -= TICK_MAX;
+        }
+        self.oversleep(left);
+        self.director.handle_timeout(self.now);
+    }
+
+    /// Time passes, and nobody calls the director.
+    pub(super) fn oversleep(&mut self, time: Duration) {
         self.now.mono = self.now.mono + time;
         self.now.time = self.now.time + time;
-        self.director.handle_timeout(self.now);
     }
 
     /// Lets the sweeper come around.
@@ -195,8 +212,7 @@ impl Rig {
 
     /// Another life of the director, with what its journal holds. Session ids are random in life; here they must not repeat.
     pub(super) fn restarted(&self, journal: &[Entry]) -> Self {
-        let mut next = Self::unseen(self.settings.clone());
-        next.now = self.now;
+        let mut next = Self::unseen_at(self.settings.clone(), self.now);
         next.director.restore(journal.to_vec(), next.now);
         next.skip_ids(self);
         next
