@@ -1,15 +1,22 @@
 //! What the parser of HTTP/1 would take and must not see: lines that end with a bare LF, which others on the way may read as one
-//! line and so as another request, and a name of a field so long that the parser gives up its thread's task instead of answering.
+//! line and so as another request; a name of a field so long that the parser gives up its thread's task instead of answering; and
+//! fields behind the last chunk of a body (`chunks`).
 //!
 //! Nothing is answered here: the offending byte becomes one that the parser refuses. Owns where heads are, as far as that can be seen
 //! without reading bodies: what comes first on a connection or behind an answer, and what begins like a request, first of a read or
 //! behind a head. A body that looks like that is altered too, which matters to nobody: those that are read here are objects of JSON or
 //! tokens. Refuses to know what heads say.
 
+use memchr::memchr;
+
+use crate::http::chunks::Chunks;
+
 /// Names of fields are refused from here on. The parser survives twice as much.
 const NAME_BYTES_MAX: usize = 32 << 10;
 /// No part of a line of a head.
 const REFUSED: u8 = 0;
+/// The field that says that a body comes in chunks.
+const CHUNKED: &[u8] = b"transfer-encoding";
 
 /// Where one connection is.
 #[derive(Debug)]
@@ -22,13 +29,22 @@ pub(super) struct Heads {
     begun: bool,
     /// The last byte of the last read.
     last: u8,
+    /// The beginning of the line that is being read, of which the rest is still to come.
+    line: [u8; CHUNKED.len()],
+    kept: usize,
+    /// The head says that its body comes in chunks.
+    chunked: bool,
+    /// The body that is being read, in chunks.
+    body: Option<Chunks>,
     /// So many bytes at the beginning of the line that is being read could be of a name; `None`: more than that has come.
     run: Option<usize>,
 }
 
 impl Default for Heads {
     fn default() -> Self {
-        Self { open: false, empty: false, begun: false, last: 0, run: Some(0) }
+        let (line, kept) = ([0; CHUNKED.len()], 0);
+        let (chunked, body) = (false, None);
+        Self { open: false, empty: false, begun: false, last: 0, line, kept, chunked, body, run: Some(0) }
     }
 }
 
@@ -43,30 +59,51 @@ impl Heads {
     fn refuse_bare_ends(&mut self, first: bool, bytes: &mut [u8]) {
         let mut at = 0;
         if first && !self.open {
-            (self.open, self.empty) = (true, false);
+            (self.open, self.empty, self.body) = (true, false, None);
         }
-        while self.open || self.begins(&bytes[at..]) {
+        loop {
+            if let Some(body) = &mut self.body {
+                let Some(behind) = body.inspect(&mut bytes[at..]) else { return };
+                (self.body, at) = (None, bytes.len() - behind);
+            }
+            if !self.open && !self.begins(&bytes[at..]) {
+                break;
+            }
             if !self.open {
                 (self.open, self.empty) = (true, false);
             }
             self.begun = false;
-            let Some(end) = bytes[at..].iter().position(|byte| *byte == b'\n').map(|end| at + end) else {
+            let Some(end) = memchr(b'\n', &bytes[at..]).map(|end| at + end) else {
                 let left = &bytes[at..];
                 self.empty = self.empty && (left.is_empty() || left == b"\r");
+                self.keep(left);
                 return;
             };
             let before = if end == 0 { self.last } else { bytes[end - 1] };
             if before != b'\r' {
                 bytes[end] = REFUSED;
             }
+            self.keep(&bytes[at..end]);
+            self.chunked |= self.kept == CHUNKED.len() && self.line.eq_ignore_ascii_case(CHUNKED);
+            self.kept = 0;
             let content = bytes[at..end].strip_suffix(b"\r").unwrap_or(&bytes[at..end]);
             self.open = !(self.empty && content.is_empty());
             self.empty = true;
             at = end + 1;
+            if !self.open && std::mem::take(&mut self.chunked) {
+                self.body = Some(Chunks::BEGIN);
+            }
         }
         let left = &bytes[at..];
         let method = left.strip_suffix(b" ").unwrap_or(left);
         self.begun = (self.begun || !method.is_empty()) && method.iter().all(u8::is_ascii_uppercase);
+    }
+
+    /// Keeps as much of a line as tells whether it is the field that matters.
+    fn keep(&mut self, part: &[u8]) {
+        let missing = (CHUNKED.len() - self.kept).min(part.len());
+        self.line[self.kept..self.kept + missing].copy_from_slice(&part[..missing]);
+        self.kept += missing;
     }
 
     /// A method, a blank and the beginning of a target; some of it may have come before.
@@ -97,7 +134,7 @@ impl Heads {
                     at += line.len();
                     (name >= NAME_BYTES_MAX).then(|| at - line.len())
                 });
-                let line = bytes.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+                let line = memchr(b'\n', bytes).map_or(0, |end| end + 1);
                 long = long.map(|long| long + line);
             }
         }
@@ -163,6 +200,18 @@ mod tests {
             let behind = format!("{GOOD}{text}");
             assert!(cut(&behind, 1).all(|shown| shown.starts_with(GOOD) && spoilt(&shown)), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_field_behind_a_body_is_spoilt_and_the_next_head_is_one() {
+        let chunked = "POST /x HTTP/1.1\r\nHost: a\r\ntransfer-Encoding:chunked\r\n\r\n2\r\n{}\r\n0\r\n";
+        for text in [format!("{chunked}\r\n{GOOD}"), format!("{GOOD}{chunked}\r\n{chunked}\r\n{GOOD}")] {
+            assert!(cut(&text, 1).all(|shown| shown == text), "{text:?}");
+        }
+        let behind = format!("{GOOD}{chunked}Host: b\r\n\r\n");
+        assert!(cut(&behind, 1).all(|shown| shown.contains("Host: b\r\0")));
+        let bare = format!("{chunked}\r\nGET /x HTTP/1.1\nHost: a\r\n\r\n");
+        assert!(cut(&bare, 1).all(|shown| shown.contains("1.1\0Host")));
     }
 
     #[test]

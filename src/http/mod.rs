@@ -17,6 +17,7 @@ pub mod callback;
 pub mod caller;
 #[cfg(test)]
 mod caught;
+mod chunks;
 pub mod connection;
 pub mod content;
 pub mod cors;

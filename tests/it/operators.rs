@@ -190,6 +190,52 @@ fn ten_thousand_forged_cookies_change_nothing_but_a_counter() {
     assert_eq!(starts(), lines, "not one line in the log");
 }
 
+/// Secrets that callers show, and words that could be taken for one, in every place where a caller can put them.
+#[test]
+fn what_callers_show_stands_in_no_log_no_metric_and_no_configuration() {
+    let stub = StubServer::start("ua1");
+    let director = Plan::new()
+        .stubs([&stub])
+        .with("pool", "handover = \"query\"")
+        .prepared_by("export MAITRED__LOG__KEYS=hash")
+        .start();
+    director.wait_for_usable(&["ua1"]);
+    let mut caller = director.client();
+    let seat =
+        caller.post_json(&director.url("/maitred/v1/sessions"), &json!({"pool": "ua", "key": "canary-key"})).json();
+    let start = caller.get(&director.url("/canary-path?agent=canary-agent&canary=query"));
+    let cookie = start.header("set-cookie").split(['=', ';']).nth(1).unwrap().to_owned();
+    let ticket = start.location().query_pairs().find(|(name, _)| name == "maitred_ticket").unwrap().1.into_owned();
+    let (token, session) = (seat["token"].as_str().unwrap().to_owned(), seat["session"].as_str().unwrap().to_owned());
+    let canary = [("authorization", "Bearer canary-token"), ("user-agent", "canary\u{202e}${jndi:x}")];
+    let forged = [("cookie", "__Host-maitred-ua=canary-cookie"), ("referer", "https://canary.example/")];
+    let one = director.url(&format!("/maitred/v1/sessions/{session}"));
+    caller.send(Method::GET, &one, &canary, "");
+    caller.send(Method::GET, &director.url("/x?agent=1"), &forged, "");
+    caller.send(Method::POST, &format!("{one}/end"), &[("content-type", "text/plain")], "canary-beacon");
+    caller.send(Method::GET, &director.internal_url("/v1/status?token=canary-query"), &canary, "");
+    caller.send(Method::GET, &director.url("/maitred/v1/start.js?callback=canary&pool=ua&key=canary-key"), &[], "");
+    let mut operator = director.operator();
+    let verify = json!({ "ticket": format!("{ticket}canary-ticket") });
+    operator.post_json(&director.internal_url("/v1/tickets/verify"), &verify);
+    operator.post_json(
+        &director.internal_url("/v1/sessions/ua/canary-key/end"),
+        &json!({"session": "canary", "generation": 1}),
+    );
+    caller.send(Method::GET, &director.url("/x?agent=2"), &[("x-request-id", "the-last-one")], "");
+    wait::until("the last start is in the log", || director.has_said("the-last-one"));
+
+    let told = ["/v1/config", "/v1/status"].map(|path| operator.get(&director.internal_url(path)).text()).join("\n");
+    let metrics = caller.get(&director.metrics_url("/metrics")).text();
+    let log = director.words().join("\n");
+    for (place, text) in [("log", log), ("metrics", metrics), ("configuration and status", told)] {
+        for secret in ["canary", "\u{202e}", token.as_str(), cookie.as_str(), ticket.as_str()] {
+            let line = text.lines().find(|line| line.contains(secret));
+            assert_eq!(line, None, "{secret:?} stands in the {place}");
+        }
+    }
+}
+
 #[test]
 fn a_request_id_goes_in_comes_out_and_stands_in_problem_and_log() {
     let (director, _stubs) = house();

@@ -129,9 +129,9 @@ fn an_application_that_gives_the_filter_up_loses_nobody() {
     agent.get(&format!("{origin}/login?agent=1001"));
     let stands = || {
         let session = house.session(0, "1001");
-        (session["server"].clone(), session["agent"].clone(), session["generation"].clone())
+        ["server", "agent", "generation", "ended_by"].map(|member| session[member].clone())
     };
-    let seated = (json!("ua1"), json!("1001"), json!(1));
+    let seated = [json!("ua1"), json!("1001"), json!(1), json!(null)];
     wait::for_equal("the agent is confirmed", &seated, stands);
     let list = || director.server("ua1")["report"]["sessions"].clone();
     wait::for_equal("the session is listed", &json!(1), list);
@@ -150,7 +150,6 @@ fn an_application_that_gives_the_filter_up_loses_nobody() {
     wait::until("looks without the filter", || looks() > seen + 3.0);
     assert_eq!(house.beats(0), beats, "nothing of it is left");
     assert_eq!(stands(), seated, "silence ends nothing");
-    assert!(director.lines_with(&["event=\"session_ended\""]).is_empty());
 
     // It is a server that knows nothing of directors now: the door goes on leading there, and the page is served.
     let (seen, page) = walk(&mut agent, &director.url("/desk?agent=1001"));
@@ -164,6 +163,11 @@ fn an_application_that_gives_the_filter_up_loses_nobody() {
     let (back, page) = arrive(&mut agent, &house, "1001");
     assert_eq!((back, &page["maitred.key"]), (origin, &json!("1001")));
     assert_eq!(stands(), seated);
+
+    // The whole application goes: nobody answers for it, and its sessions wait for it until they are started elsewhere.
+    fs::remove_dir_all(tomcat.root()).unwrap();
+    wait::for_equal("the server is down", &json!("down"), || director.server("ua1")["state"].clone());
+    assert_eq!((&house.session(0, "1001")["state"], stands()), (&json!("orphaned"), seated));
 }
 
 #[test]

@@ -2,6 +2,17 @@
 //! kind, one row for each input. What an input is made of is tested beside its parser; here it comes over the wire, and nothing may
 //! follow from it but the answer.
 //!
+//! Which bad input is tried where (the numbers are those of the list that the product is held to): 1 targets: `http/target.rs`, `bytes`;
+//! 2 hosts: `http/host.rs`, `target.rs`, `bytes`, `redirects`; 3 callbacks: here, `http/callback.rs`, `jsonp.rs`, `scripts`; 4 origins: here,
+//! `http/cors.rs`, and what a page can read `tests/it/browser/origins.rs`; 5 foreign forms: here, `owners`; 6 cookies: here,
+//! `credentials/envelope_tests.rs`, in numbers `tests/it/operators.rs`; 7 tickets: here, `credentials/ticket/tests.rs`; 8 guesses: here;
+//! 9 the internal door: `http/internal/tests/doors.rs`, `matrix.rs`, and from outside `doors`; 10 certificates of peers:
+//! `tls/handshake_tests.rs`, `peer/identity.rs`, `tests/it/peers.rs`; 11 frames of peers: `core/src/wire.rs`, `peer/`, `tests/it/peers.rs`; 12 the
+//! slow: `doors`, `tls`, `http/connection.rs`, `tests/it/reliability/crowd.rs`; 13 limits: `doors`, `sessions`, `http/ask.rs`, `body.rs`; 14 malformed
+//! HTTP/1: `bytes`, `http/heads.rs`, `chunks.rs`; 15 HTTP/2: `floods`; 16 crowds: `tests/it/reliability/crowd.rs`, `http/internal/guesses.rs`;
+//! 17 metrics: `http/metrics/tests.rs`, `metrics/tests.rs`; 18 log: `app/text.rs`, `harmless.rs`; 19 secrets: `config/tests/`, `tests/it/operators.rs`;
+//! 21 TLS: `tls/handshake_tests.rs`, `tests/it/curl.rs`; 23 supply: `.ci/run`, `tests/it/house.rs`.
+//!
 //! Where else: what a ticket may hold and how it is verified is in `credentials/ticket/tests.rs` (every row about `alg`, `kid`, claims and
 //! sizes) and at the internal listener, for nothing here takes one; bytes of a cookie's envelope are in `credentials/envelope_tests.rs`.
 
