@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use maitred_core::health::{Look, Outcome};
@@ -71,26 +71,25 @@ impl Observer for Notes {
 /// A listener that takes every connection at once: a backlog that fills up would make good looks late.
 pub(super) struct Door {
     port: u16,
-    taken: Arc<AtomicUsize>,
 }
 
 impl Door {
     pub(super) fn open() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let door = Self { port: listener.local_addr().unwrap().port(), taken: Arc::default() };
-        let taken = door.taken.clone();
-        std::thread::spawn(move || listener.incoming().for_each(|_| _ = taken.fetch_add(1, Ordering::SeqCst)));
-        door
-    }
-
-    pub(super) fn taken(&self) -> usize {
-        self.taken.load(Ordering::SeqCst)
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || listener.incoming().for_each(drop));
+        Self { port }
     }
 }
 
 /// A server that is good.
 pub(super) fn target(server: &str, door: &Door, interval: Duration) -> Arc<Target> {
     at(server, door.port, Ask::Tcp, interval, Duration::from_secs(20))
+}
+
+/// A server that refuses: nobody listens at port 1.
+pub(super) fn closed(server: &str, interval: Duration) -> Arc<Target> {
+    at(server, 1, Ask::Tcp, interval, Duration::from_secs(20))
 }
 
 /// A server that takes connections and never answers.

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::address::{Addresses, Lookup};
+use super::dial::Purpose;
 use super::fault::Fault;
 use super::http::{Answer, HttpWire};
 use super::target::{Ask, Check, HttpAsk};
@@ -115,7 +116,7 @@ impl Line {
         let check = self.check.clone();
         match &check.ask {
             Ask::Tcp => {
-                dial::abort(self.connect(deadline).await?);
+                self.connect(Purpose::Knock, deadline).await?;
                 Ok(Vec::new())
             }
             Ask::Ajp => self.ask_ajp(kept, deadline).await.map(|()| Vec::new()),
@@ -132,7 +133,7 @@ impl Line {
             self.kept = Some(Kept { wire: KeptWire::Ajp(stream), since });
             return Ok(());
         }
-        let mut stream = self.connect(deadline).await?;
+        let mut stream = self.connect(Purpose::Talk, deadline).await?;
         dial::hurry(&stream)?;
         self.stage = Stage::Answer;
         ajp::ping(&mut stream).await?;
@@ -148,7 +149,7 @@ impl Line {
                 return self.judge(answer, ask, wire, since);
             }
         }
-        let stream = self.connect(deadline).await?;
+        let stream = self.connect(Purpose::Talk, deadline).await?;
         dial::hurry(&stream)?;
         let since = Instant::now();
         let stream = match &ask.tls {
@@ -177,13 +178,13 @@ impl Line {
         if ask.expect.contains(status) { body } else { Err(wrong_status(status, ask)) }
     }
 
-    async fn connect(&mut self, deadline: Instant) -> Result<TcpStream, Fault> {
+    async fn connect(&mut self, purpose: Purpose, deadline: Instant) -> Result<TcpStream, Fault> {
         self.stage = Stage::Name;
         // A quarter of the time is enough for a name service that works, and leaves enough where old addresses must do.
         let patience = deadline.saturating_duration_since(Instant::now()) / 4;
         let addresses = self.addresses.current(patience).await?;
         self.stage = Stage::Connect;
-        match dial::tcp(addresses, deadline).await {
+        match dial::tcp(addresses, purpose, deadline).await {
             Ok((stream, address)) => {
                 self.addresses.prefer(address);
                 Ok(stream)
