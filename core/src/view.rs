@@ -126,6 +126,12 @@ impl View {
     pub fn server(&self, name: &ServerName) -> Option<(&Arc<PoolView>, &ServerView)> {
         self.pools.values().find_map(|pool| pool.server_named(name).map(|server| (pool, server)))
     }
+
+    /// The same by the table's index: for who asks often, since it compares no names.
+    #[must_use]
+    pub fn server_at(&self, ix: ServerIx) -> Option<(&Arc<PoolView>, &ServerView)> {
+        self.pools.values().find_map(|pool| pool.server(ix).map(|server| (pool, server)))
+    }
 }
 
 impl PoolView {

@@ -380,7 +380,8 @@ impl Director {
     /// Takes what a report says of load. What it leaves out is unknown: an earlier word, perhaps by a beat beside plain probes,
     /// stands until it is too old.
     pub(super) fn count_report(&self, control: &Control, server: &ServerName, report: &Report, now: Now) {
-        let Some((pool, view)) = control.view.server(server) else { return };
+        let ix = self.names.book().server_ix(server);
+        let Some((pool, view)) = ix.and_then(|ix| control.view.server_at(ix)) else { return };
         let known = control.watch.server(server).and_then(|health| health.latest_report());
         let known = known.filter(|_| *report == Report::default()).and_then(|latest| latest.report.capacity);
         view.load.limit(report.capacity.or(known).unwrap_or(pool.settings().capacity));
