@@ -42,13 +42,8 @@ impl Happenings {
         self.waiting.truncate(most);
     }
 
-    /// Whether anybody wants to be told.
-    pub(super) fn wanted(&self) -> bool {
-        self.most > 0
-    }
-
     /// Notes a change, if it is news; the oldest goes when too many wait.
-    pub(super) fn note(&mut self, text: &KeyText, pool: PoolIx, before: Option<Sitting>, after: Option<Sitting>) {
+    pub(super) fn note(&mut self, text: &str, pool: PoolIx, before: Option<Sitting>, after: Option<Sitting>) {
         if self.most == 0 || !is_news(before.as_ref(), after.as_ref()) {
             return;
         }
@@ -56,13 +51,13 @@ impl Happenings {
             self.waiting.pop_front();
             self.lost += 1;
         }
-        self.waiting.push_back(Happened { text: text.clone(), pool, before, after });
+        self.waiting.push_back(Happened { text: KeyText::new(text), pool, before, after });
     }
 
     /// Notes that a start found a seat and left it where it is: no news, told only to those who ask for it.
-    pub(super) fn note_kept(&mut self, record: &Record) {
+    pub(super) fn note_kept(&mut self, record: &Record<'_>) {
         if self.waiting.len() < self.most {
-            let (text, sitting) = (record.text().clone(), Some(*record.sitting()));
+            let (text, sitting) = (KeyText::new(record.key_text()), Some(*record.sitting()));
             self.waiting.push_back(Happened { text, pool: record.pool(), before: sitting, after: sitting });
         }
     }
@@ -74,8 +69,8 @@ impl Happenings {
 }
 
 /// A record that is forgotten.
-pub(super) fn forgotten(happenings: &mut Happenings, record: &Record) {
-    happenings.note(record.text(), record.pool(), Some(*record.sitting()), None);
+pub(super) fn forgotten(happenings: &mut Happenings, record: &Record<'_>) {
+    happenings.note(record.key_text(), record.pool(), Some(*record.sitting()), None);
 }
 
 fn is_news(before: Option<&Sitting>, after: Option<&Sitting>) -> bool {

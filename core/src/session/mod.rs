@@ -1,7 +1,7 @@
 //! The session table: who sits where, in which life of the server, since when, and until when that is remembered.
 //!
 //! ```text
-//! SeatEntry (names) ──admit──▶ merge ──▶ Table ─ Shard (one lock) ─┬─ slab of records ── list per server (live seats)
+//! SeatEntry (names) ──admit──▶ merge ──▶ Table ─ Shard (one lock) ─┬─ slab of rows ── list per server (live seats), texts of keys
 //!      ▲                                                           ├─ index by key
 //!      └───────────── drain_dirty, page, by_server ◀───────────────└─ agent_state registers
 //! ```
@@ -19,6 +19,7 @@ mod shard;
 mod slab;
 mod state;
 mod table;
+mod texts;
 
 #[cfg(test)]
 mod laws;

@@ -101,8 +101,8 @@ impl Pair {
             Operation::Touch(entry, seen) => self.touch(&entry, Time(seen * 1000)),
             Operation::Remove(entry) => {
                 let place = place(&entry);
-                let removed = self.with(&entry, |shard, key| shard.remove(key));
-                assert_eq!(removed.map(|record| record.entry(&self.names)), self.model.remove(&place));
+                let removed = self.with(&entry, |shard, key| shard.remove(key).map(|record| record.entry(&self.names)));
+                assert_eq!(removed, self.model.remove(&place));
                 self.dirty.remove(&place);
                 self.recount();
             }

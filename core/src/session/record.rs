@@ -1,14 +1,15 @@
-//! One remembered seat as the table holds it: of fixed size, with numbers in place of names.
+//! One remembered seat as the table holds it: of fixed size, with numbers in place of names and of the key's text.
 
+use std::fmt;
 use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::Full;
-use super::key_text::KeyText;
 use super::merge::expires;
 use super::names::{Book, Names, PoolIx, ServerIx, WriterIx};
 use super::slab::NONE;
+use super::texts::{TextPlace, Texts};
 use crate::clock::{Stamp, Time};
 use crate::entry::{Life, SeatEntry};
 use crate::ids::{Generation, IncarnationTag, Key, PoolName, SessionId};
@@ -130,69 +131,27 @@ impl Sitting {
     }
 }
 
-/// One seat or tombstone in the table.
-#[derive(Debug, Clone)]
-pub struct Record {
-    text: KeyText,
+/// What a shard keeps of a seat or tombstone. Its key's text lies elsewhere ([`Texts`]), so that a short one takes less.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Row {
     pub(super) sitting: Sitting,
+    pub(super) text: TextPlace,
     /// Neighbours in the list of the server's live seats.
     pub(super) prev: u32,
     pub(super) next: u32,
-    pool: PoolIx,
+    pub(super) pool: PoolIx,
     /// The session is part of the map's key (R10).
     by_session: bool,
 }
 
-impl Record {
-    pub(super) fn new(key: &SeatKey<'_>, sitting: Sitting) -> Self {
-        Self {
-            text: KeyText::new(key.text),
-            sitting,
-            prev: NONE,
-            next: NONE,
-            pool: key.pool,
-            by_session: key.session.is_some(),
-        }
+impl Row {
+    pub(super) fn new(key: &SeatKey<'_>, text: TextPlace, sitting: Sitting) -> Self {
+        Self { sitting, text, prev: NONE, next: NONE, pool: key.pool, by_session: key.session.is_some() }
     }
 
-    /// What it says but its key.
-    #[must_use]
-    pub fn sitting(&self) -> &Sitting {
-        &self.sitting
-    }
-
-    /// The pool.
-    #[must_use]
-    pub fn pool(&self) -> PoolIx {
-        self.pool
-    }
-
-    /// The key as text. It may be an agent's id: never log it in clear above debug.
-    #[must_use]
-    pub fn key_text(&self) -> &str {
-        self.text.as_str()
-    }
-
-    pub(super) fn text(&self) -> &KeyText {
-        &self.text
-    }
-
-    /// The entry with names, for the journal, a peer, or a reader who does not have the key at hand.
-    #[must_use]
-    pub fn entry(&self, names: &Names) -> SeatEntry {
-        self.entry_for(Key::trusted(self.text.as_str()), names)
-    }
-
-    /// The entry with names, with the caller's copy of the key: allocates nothing.
-    #[must_use]
-    pub fn entry_for(&self, key: Key, names: &Names) -> SeatEntry {
-        let book = names.book();
-        self.sitting.entry(book.pool(self.pool).clone(), key, &book)
-    }
-
-    pub(super) fn is_of(&self, key: &SeatKey<'_>) -> bool {
+    pub(super) fn is_of(&self, key: &SeatKey<'_>, texts: &Texts) -> bool {
         self.pool == key.pool
-            && self.text.as_bytes() == key.text.as_bytes()
+            && texts.bytes(self.text) == key.text.as_bytes()
             && match key.session {
                 Some(session) => self.by_session && self.sitting.session == session,
                 None => !self.by_session,
@@ -200,31 +159,83 @@ impl Record {
     }
 
     /// Its place in the map.
-    pub(super) fn key(&self, seed: u64) -> SeatKey<'_> {
-        SeatKey::new(seed, self.pool, self.text.as_str(), self.by_session.then_some(self.sitting.session))
+    pub(super) fn key<'t>(&self, texts: &'t Texts, seed: u64) -> SeatKey<'t> {
+        SeatKey::new(seed, self.pool, texts.text(self.text), self.by_session.then_some(self.sitting.session))
+    }
+}
+
+/// One seat or tombstone of the table, as it is at this moment.
+#[derive(Clone, Copy)]
+pub struct Record<'t> {
+    text: &'t str,
+    row: Row,
+}
+
+impl<'t> Record<'t> {
+    pub(super) fn new(text: &'t str, row: Row) -> Self {
+        Self { text, row }
+    }
+
+    /// What it says but its key.
+    #[must_use]
+    pub fn sitting(&self) -> &Sitting {
+        &self.row.sitting
+    }
+
+    /// The pool.
+    #[must_use]
+    pub fn pool(&self) -> PoolIx {
+        self.row.pool
+    }
+
+    /// The key as text. It may be an agent's id: never log it in clear above debug.
+    #[must_use]
+    pub fn key_text(&self) -> &'t str {
+        self.text
+    }
+
+    /// The entry with names, for the journal, a peer, or a reader who does not have the key at hand.
+    #[must_use]
+    pub fn entry(&self, names: &Names) -> SeatEntry {
+        self.entry_for(Key::trusted(self.text), names)
+    }
+
+    /// The entry with names, with the caller's copy of the key: allocates nothing.
+    #[must_use]
+    pub fn entry_for(&self, key: Key, names: &Names) -> SeatEntry {
+        let book = names.book();
+        self.row.sitting.entry(book.pool(self.row.pool).clone(), key, &book)
+    }
+}
+
+impl fmt::Debug for Record<'_> {
+    /// The key as a short hash, as for [`Key`]: it may be an agent's id.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Record").field("key", &Key::trusted(self.text)).field("row", &self.row).finish()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::slab::Slot;
+    use super::super::texts;
     use super::*;
     use crate::ids::{DirectorName, ServerName};
 
     #[test]
-    fn a_seat_takes_at_most_104_bytes_in_its_slot() {
-        assert!(size_of::<Record>() <= 104, "{}", size_of::<Record>());
-        assert!(size_of::<Slot<Record>>() <= 104, "{}", size_of::<Slot<Record>>());
+    fn a_seat_takes_64_bytes_in_its_slot() {
+        assert!(size_of::<Slot<Row>>() <= 64, "{}", size_of::<Slot<Row>>());
     }
 
     #[test]
-    fn a_remembered_seat_takes_at_most_120_bytes_all_in() {
-        // An index slot and its control byte, just after the index has doubled: 7 of 16 buckets are in use. And one dirty bit.
+    fn a_remembered_seat_takes_at_most_92_bytes_all_in_for_an_agents_id_and_116_for_a_uuid() {
+        // An index slot and its control byte, just after the index has doubled: 7 of 16 buckets are in use. And one dirty bit for
+        // each reader.
         let index = (size_of::<u32>() + 1) as f64 * 16.0 / 7.0;
-        let all = size_of::<Slot<Record>>() as f64 + index + 0.125;
-        assert!(all <= 120.0, "{all}");
+        let all = |key: &str| (size_of::<Slot<Row>>() + texts::bytes_of(key)) as f64 + index + 0.25;
+        assert!(all("agent-00000001") <= 92.0, "{}", all("agent-00000001"));
         let uuid = "0f8fad5b-d9cb-469f-a165-70867728950e";
-        assert!(matches!(KeyText::new(uuid), KeyText::Short { .. }));
+        assert!(all(uuid) <= 116.0, "{}", all(uuid));
     }
 
     #[test]
@@ -245,7 +256,10 @@ mod tests {
                 minted: true,
             };
             let pool = names.pool(&entry.pool).unwrap();
-            let record = Record::new(&SeatKey::new(1, pool, &key, None), Sitting::of(&entry, &names).unwrap());
+            let mut texts = Texts::new();
+            let text = texts.insert(&key).unwrap();
+            let row = Row::new(&SeatKey::new(1, pool, &key, None), text, Sitting::of(&entry, &names).unwrap());
+            let record = Record::new(texts.text(text), row);
             assert_eq!(record.entry(&names), SeatEntry { seen: Time(123_000), ..entry });
         }
     }

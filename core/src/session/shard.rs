@@ -11,9 +11,10 @@ use super::Full;
 use super::happened::{self, Happened, Happenings};
 use super::merge::{Rank, rank};
 use super::names::{Names, PoolIx, ServerIx};
-use super::record::{Record, SeatKey, Seen, Sitting};
+use super::record::{Record, Row, SeatKey, Seen, Sitting};
 use super::slab::{NONE, Reader, Slab};
 use super::state::{StateMerged, StateRecord};
+use super::texts::Texts;
 use crate::clock::Time;
 use crate::entry::{SeatEntry, StateEntry};
 
@@ -86,7 +87,7 @@ impl Mark {
 #[derive(Debug)]
 pub enum Dirty<'a> {
     /// A seat or its tombstone.
-    Seat(&'a Record),
+    Seat(Record<'a>),
     /// An agent state.
     State(&'a StateRecord),
 }
@@ -107,7 +108,8 @@ pub struct Swept {
 pub struct Shard {
     seed: u64,
     limit: usize,
-    records: Slab<Record>,
+    rows: Slab<Row>,
+    texts: Texts,
     index: HashTable<u32>,
     /// First live seat by server number; [`NONE`] where there is none.
     heads: Vec<u32>,
@@ -123,7 +125,8 @@ impl Shard {
         Self {
             seed,
             limit,
-            records: Slab::new(),
+            rows: Slab::new(),
+            texts: Texts::new(),
             index: HashTable::new(),
             heads: Vec::new(),
             states: Slab::new(),
@@ -136,8 +139,8 @@ impl Shard {
 
     /// The record of a key, seat or tombstone. Allocates nothing.
     #[must_use]
-    pub fn find(&self, key: &SeatKey<'_>) -> Option<&Record> {
-        self.slot(key).and_then(|number| self.records.get(number))
+    pub fn find<'k>(&self, key: &SeatKey<'k>) -> Option<Record<'k>> {
+        self.slot(key).and_then(|number| self.rows.get(number)).map(|row| Record::new(key.text, *row))
     }
 
     /// Writes the own decision about a key, in place of whatever is there. The caller has looked under this lock, and stamps
@@ -171,19 +174,20 @@ impl Shard {
     /// Notes that a key was seen, when that is at least `step` later than known (R18: TTL/8). Says whether it changed.
     pub fn touch_seen(&mut self, key: &SeatKey<'_>, seen: Time, step: Duration) -> bool {
         let Some(number) = self.slot(key) else { return false };
-        let Some(record) = self.records.get_mut(number) else { return false };
+        let Some(row) = self.rows.get_mut(number) else { return false };
         let seen = Seen::at(seen);
-        if seen <= record.sitting.seen || seen.time() < record.sitting.seen.time() + step {
+        if seen <= row.sitting.seen || seen.time() < row.sitting.seen.time() + step {
             return false;
         }
-        record.sitting.seen = seen;
-        Mark::Dirty.readers().iter().for_each(|reader| self.records.mark(number, *reader));
+        row.sitting.seen = seen;
+        Mark::Dirty.readers().iter().for_each(|reader| self.rows.mark(number, *reader));
         true
     }
 
     /// Forgets a key without a trace: nothing is handed on. An end is a tombstone, not this.
-    pub fn remove(&mut self, key: &SeatKey<'_>) -> Option<Record> {
-        self.slot(key).and_then(|number| self.forget(number))
+    pub fn remove<'k>(&mut self, key: &SeatKey<'k>) -> Option<Record<'k>> {
+        let row = self.slot(key).and_then(|number| self.forget(number, &mut |_| ()))?;
+        Some(Record::new(key.text, row))
     }
 
     /// The agent state of a key.
@@ -229,9 +233,10 @@ impl Shard {
     ///
     /// Repeated changes of one key are one. What has been forgotten in the meantime needs no entry.
     pub fn drain_dirty(&mut self, reader: Reader, limit: usize, sink: &mut dyn FnMut(Dirty<'_>)) -> bool {
-        self.records.drain_dirty(reader, limit, |record| sink(Dirty::Seat(record)));
+        let texts = &self.texts;
+        self.rows.drain_dirty(reader, limit, |row| sink(Dirty::Seat(Record::new(texts.text(row.text), *row))));
         self.states.drain_dirty(reader, limit.div_ceil(8), |state| sink(Dirty::State(state)));
-        self.records.dirty(reader) + self.states.dirty(reader) > 0
+        self.rows.dirty(reader) + self.states.dirty(reader) > 0
     }
 
     /// From now on what happens is told, and at most so many wait; zero tells nothing.
@@ -241,8 +246,8 @@ impl Shard {
 
     /// Notes that a start found a seat and left it where it is.
     pub fn note_kept(&mut self, key: &SeatKey<'_>) {
-        if let Some(record) = self.slot(key).and_then(|number| self.records.get(number)) {
-            self.happenings.note_kept(record);
+        if let Some(record) = self.find(key) {
+            self.happenings.note_kept(&record);
         }
     }
 
@@ -259,16 +264,13 @@ impl Shard {
         ttl_of: &dyn Fn(PoolIx) -> Duration,
         kept: &dyn Fn(PoolIx, &str) -> bool,
         budget: u32,
-        removed: &mut dyn FnMut(&Record),
+        removed: &mut dyn FnMut(&Record<'_>),
     ) -> Swept {
         let mut swept = Swept::default();
-        let end = self.records.end().min(self.sweep_at.saturating_add(budget));
+        let end = self.rows.end().min(self.sweep_at.saturating_add(budget));
         for number in self.sweep_at..end {
-            let over = |record: &Record| record.sitting.expires(ttl_of(record.pool())) <= now;
-            if self.records.get(number).is_some_and(over)
-                && let Some(record) = self.forget(number)
-            {
-                removed(&record);
+            let over = |row: &Row| row.sitting.expires(ttl_of(row.pool)) <= now;
+            if self.rows.get(number).is_some_and(over) && self.forget(number, removed).is_some() {
                 swept.records += 1;
             }
         }
@@ -285,7 +287,7 @@ impl Shard {
             }
         }
         self.sweep_states_at = end;
-        if self.sweep_at >= self.records.end() && self.sweep_states_at >= self.states.end() {
+        if self.sweep_at >= self.rows.end() && self.sweep_states_at >= self.states.end() {
             (self.sweep_at, self.sweep_states_at) = (0, 0);
             swept.round_done = true;
         }
@@ -295,7 +297,7 @@ impl Shard {
     /// Seats and tombstones.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.records.used()
+        self.rows.used()
     }
 
     /// Whether there is neither seat nor tombstone.
@@ -311,16 +313,17 @@ impl Shard {
     }
 
     /// Live seats of a server, the last seated first.
-    pub fn by_server(&self, server: ServerIx) -> impl Iterator<Item = &Record> {
+    pub fn by_server(&self, server: ServerIx) -> impl Iterator<Item = Record<'_>> {
         let first = self.heads.get(server.index()).copied().unwrap_or(NONE);
-        let first = self.records.get(first);
+        let first = self.rows.get(first);
         // No list is longer than the shard: a broken one must not hold the lock for ever.
-        std::iter::successors(first, |record| self.records.get(record.next)).take(self.len())
+        let rows = std::iter::successors(first, |row| self.rows.get(row.next)).take(self.len());
+        rows.map(|row| Record::new(self.texts.text(row.text), *row))
     }
 
     /// Up to `limit` records from slot `from` on, each with its slot. A record keeps its slot as long as it is there.
-    pub(super) fn page(&self, from: u32, limit: usize) -> impl Iterator<Item = (u32, &Record)> {
-        (from..self.records.end()).filter_map(|number| Some((number, self.records.get(number)?))).take(limit)
+    pub(super) fn page(&self, from: u32, limit: usize) -> impl Iterator<Item = (u32, Record<'_>)> {
+        (from..self.rows.end()).filter_map(|number| Some((number, self.record(number)?))).take(limit)
     }
 
     /// Agent states, as [`Self::page`].
@@ -328,8 +331,12 @@ impl Shard {
         (from..self.states.end()).filter_map(|number| Some((number, self.states.get(number)?))).take(limit)
     }
 
+    fn record(&self, number: u32) -> Option<Record<'_>> {
+        self.rows.get(number).map(|row| Record::new(self.texts.text(row.text), *row))
+    }
+
     fn slot(&self, key: &SeatKey<'_>) -> Option<u32> {
-        let same = |number: &u32| self.records.get(*number).is_some_and(|record| record.is_of(key));
+        let same = |number: &u32| self.rows.get(*number).is_some_and(|row| row.is_of(key, &self.texts));
         self.index.find(key.hash, same).copied()
     }
 
@@ -345,19 +352,19 @@ impl Shard {
         let mut known = None;
         let (number, before) = match self.slot(key) {
             Some(number) => {
-                let Some(record) = self.records.get(number) else { return Err(Full::Records) };
-                debug_assert!(record.sitting.stamp <= sitting.stamp, "a writer stamps above what it replaces (R2)");
-                let before = record.sitting.live_at();
-                sitting.seen = sitting.seen.max(record.sitting.seen);
-                if record.sitting == sitting {
+                let Some(row) = self.rows.get(number) else { return Err(Full::Records) };
+                debug_assert!(row.sitting.stamp <= sitting.stamp, "a writer stamps above what it replaces (R2)");
+                let before = row.sitting.live_at();
+                sitting.seen = sitting.seen.max(row.sitting.seen);
+                if row.sitting == sitting {
                     return Ok(Change { before, after });
                 }
-                known = Some(record.sitting);
+                known = Some(row.sitting);
                 if before != after {
                     self.unlink(number);
                 }
-                if let Some(record) = self.records.get_mut(number) {
-                    record.sitting = sitting;
+                if let Some(row) = self.rows.get_mut(number) {
+                    row.sitting = sitting;
                 }
                 (number, before)
             }
@@ -366,33 +373,38 @@ impl Shard {
         if before != after {
             self.link(number);
         }
-        mark.readers().iter().for_each(|reader| self.records.mark(number, *reader));
-        if mark.is_news()
-            && self.happenings.wanted()
-            && let Some(record) = self.records.get(number)
-        {
-            self.happenings.note(record.text(), record.pool(), known, Some(record.sitting));
+        mark.readers().iter().for_each(|reader| self.rows.mark(number, *reader));
+        if mark.is_news() {
+            self.happenings.note(key.text, key.pool, known, Some(sitting));
         }
         Ok(Change { before, after })
     }
 
     fn insert(&mut self, key: &SeatKey<'_>, sitting: Sitting) -> Result<u32, Full> {
-        let number = self.records.insert(Record::new(key, sitting), self.limit).ok_or(Full::Records)?;
-        let (records, seed) = (&self.records, self.seed);
-        let hash_of = |number: &u32| records.get(*number).map_or(0, |record| record.key(seed).hash);
+        let text = self.texts.insert(key.text).ok_or(Full::Records)?;
+        let Some(number) = self.rows.insert(Row::new(key, text, sitting), self.limit) else {
+            self.texts.remove(text);
+            return Err(Full::Records);
+        };
+        let (rows, texts, seed) = (&self.rows, &self.texts, self.seed);
+        let hash_of = |number: &u32| rows.get(*number).map_or(0, |row| row.key(texts, seed).hash);
         self.index.insert_unique(key.hash, number, hash_of);
         Ok(number)
     }
 
-    fn forget(&mut self, number: u32) -> Option<Record> {
-        let hash = self.records.get(number)?.key(self.seed).hash;
+    /// `gone` gets the record while its text is still there.
+    fn forget(&mut self, number: u32, gone: &mut dyn FnMut(&Record<'_>)) -> Option<Row> {
+        let hash = self.rows.get(number)?.key(&self.texts, self.seed).hash;
         self.unlink(number);
         if let Ok(entry) = self.index.find_entry(hash, |other| *other == number) {
             entry.remove();
         }
-        let record = self.records.remove(number)?;
+        let row = self.rows.remove(number)?;
+        let record = Record::new(self.texts.text(row.text), row);
         happened::forgotten(&mut self.happenings, &record);
-        Some(record)
+        gone(&record);
+        self.texts.remove(row.text);
+        Some(row)
     }
 
     fn forget_state(&mut self, number: u32) {
@@ -406,34 +418,34 @@ impl Shard {
     /// A state outlives a lost seat by its own TTL, and never goes while a live seat has its key.
     fn state_is_over(&self, state: &StateRecord, now: Time, ttl_of: &dyn Fn(PoolIx) -> Duration) -> bool {
         state.expires(ttl_of(state.pool())) <= now
-            && self.find(&state.key(self.seed)).is_none_or(|record| record.sitting.live_at().is_none())
+            && self.find(&state.key(self.seed)).is_none_or(|record| record.sitting().live_at().is_none())
     }
 
     /// Puts a live seat at the head of its server's list.
     fn link(&mut self, number: u32) {
-        let Some(server) = self.records.get(number).and_then(|record| record.sitting.live_at()) else { return };
+        let Some(server) = self.rows.get(number).and_then(|row| row.sitting.live_at()) else { return };
         if self.heads.len() <= server.index() {
             self.heads.resize(server.index() + 1, NONE);
         }
         let next = std::mem::replace(&mut self.heads[server.index()], number);
-        if let Some(neighbour) = self.records.get_mut(next) {
+        if let Some(neighbour) = self.rows.get_mut(next) {
             neighbour.prev = number;
         }
-        if let Some(record) = self.records.get_mut(number) {
-            (record.prev, record.next) = (NONE, next);
+        if let Some(row) = self.rows.get_mut(number) {
+            (row.prev, row.next) = (NONE, next);
         }
     }
 
     /// Takes a live seat out of its server's list.
     fn unlink(&mut self, number: u32) {
-        let Some(record) = self.records.get_mut(number) else { return };
-        let Some(server) = record.sitting.live_at() else { return };
-        let (prev, next) = (record.prev, record.next);
-        (record.prev, record.next) = (NONE, NONE);
-        if let Some(neighbour) = self.records.get_mut(next) {
+        let Some(row) = self.rows.get_mut(number) else { return };
+        let Some(server) = row.sitting.live_at() else { return };
+        let (prev, next) = (row.prev, row.next);
+        (row.prev, row.next) = (NONE, NONE);
+        if let Some(neighbour) = self.rows.get_mut(next) {
             neighbour.prev = prev;
         }
-        if let Some(neighbour) = self.records.get_mut(prev) {
+        if let Some(neighbour) = self.rows.get_mut(prev) {
             neighbour.next = next;
         } else if let Some(head) = self.heads.get_mut(server.index()) {
             *head = next;

@@ -6,7 +6,7 @@
 
 /// No slot.
 pub(super) const NONE: u32 = u32::MAX;
-/// Slots per chunk: 26 kB of seats, so that a small table is small and a large one has few chunks.
+/// Slots per chunk: 16 kB of seats, so that a small table is small and a large one has few chunks.
 const CHUNK: usize = 256;
 
 #[derive(Debug)]

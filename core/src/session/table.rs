@@ -34,7 +34,7 @@ pub struct TableOptions {
 }
 
 impl Default for TableOptions {
-    /// 64 shards keep two threads apart more than 98 times of 100; 16 million records are 2 GB.
+    /// 64 shards keep two threads apart more than 98 times of 100; 16 million records are 1.5 to 2 GB.
     fn default() -> Self {
         Self { shards: 64, seed: 0, records_max: 16_000_000 }
     }
@@ -240,7 +240,7 @@ impl Table {
         now: Time,
         ttl_of: &dyn Fn(PoolIx) -> Duration,
         budget: u32,
-        removed: &mut dyn FnMut(&Record),
+        removed: &mut dyn FnMut(&Record<'_>),
     ) -> Swept {
         self.expire_but(now, ttl_of, &|_, _| false, budget, removed)
     }
@@ -252,7 +252,7 @@ impl Table {
         ttl_of: &dyn Fn(PoolIx) -> Duration,
         kept: &dyn Fn(PoolIx, &str) -> bool,
         budget: u32,
-        removed: &mut dyn FnMut(&Record),
+        removed: &mut dyn FnMut(&Record<'_>),
     ) -> Swept {
         let at = self.sweep_at.load(Ordering::Relaxed);
         let swept =
@@ -264,10 +264,10 @@ impl Table {
     }
 
     /// Up to `limit` seats and tombstones from a cursor on; the cursor to go on with, `None` at the end.
-    pub fn page(&self, from: Cursor, limit: usize, sink: &mut dyn FnMut(&Record)) -> Option<Cursor> {
+    pub fn page(&self, from: Cursor, limit: usize, sink: &mut dyn FnMut(&Record<'_>)) -> Option<Cursor> {
         walk(&self.shards, from, limit, STEP, &mut |shard, slot, step, met| {
             for (number, record) in shard.page(slot, step) {
-                sink(record);
+                sink(&record);
                 met(number);
             }
         })
@@ -302,7 +302,7 @@ impl Table {
         server: ServerIx,
         from: usize,
         limit: usize,
-        sink: &mut dyn FnMut(&Record),
+        sink: &mut dyn FnMut(&Record<'_>),
     ) -> Option<usize> {
         let mut met = 0;
         for (number, shard) in self.shards.iter().enumerate().skip(from) {
@@ -310,7 +310,7 @@ impl Table {
                 return Some(number);
             }
             for record in shard.lock().by_server(server) {
-                sink(record);
+                sink(&record);
                 met += 1;
             }
         }
