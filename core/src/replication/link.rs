@@ -422,9 +422,10 @@ impl Link {
         }
     }
 
-    /// Age of the oldest own change that the peer has not acknowledged.
+    /// Age of the oldest own change that the peer has not acknowledged, as far as they are kept: R6 must not take a peer that fell
+    /// behind all of them for one that has them.
     pub(super) fn lag(&self, log: &Log, now: Mono) -> Duration {
-        log.own.item(self.acked_own + 1).map_or(Duration::ZERO, |item| now.since(item.at))
+        log.own.oldest_behind(self.acked_own).map_or(Duration::ZERO, |item| now.since(item.at))
     }
 
     pub(super) fn deadline(&self, log: &Log, now: Mono) -> Option<Mono> {

@@ -46,6 +46,11 @@ impl Row {
         (self.floor..=self.end()).contains(&number)
     }
 
+    /// The oldest change behind this number that is kept.
+    pub(super) fn oldest_behind(&self, number: u64) -> Option<&Item> {
+        self.item(number.max(self.floor) + 1)
+    }
+
     /// The change with this number.
     pub(super) fn item(&self, number: u64) -> Option<&Item> {
         let at = number.checked_sub(self.floor + 1)?;
@@ -95,5 +100,12 @@ mod tests {
         let entry = |number| row.item(number).map(|item| item.change.entry.clone());
         assert_eq!(entry(extra + 1), Some(Entry::Clock(Time(extra + 1))));
         assert_eq!(entry(row.end() + 1), None);
+        let oldest = |behind| row.oldest_behind(behind).map(|item| item.change.entry.clone());
+        assert_eq!(
+            (oldest(0), oldest(extra)),
+            (entry(extra + 1), entry(extra + 1)),
+            "who is further behind waits as long"
+        );
+        assert_eq!((oldest(extra + 1), oldest(row.end())), (entry(extra + 2), None));
     }
 }
