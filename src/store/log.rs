@@ -31,9 +31,10 @@ const META_LIVE: &str = "live";
 
 /// Version of the tables. A higher one in a file is from a later maitred.
 const VERSION: u32 = 1;
-/// The log is read once and then only appended to; a large page cache would only cost memory (the default is 1 GiB).
+/// The log is read once and then only appended to; a large page cache would only cost memory (the default is 1 GiB). A tenth of
+/// it holds what a commit writes: one that carries more begins to write before its end.
 /// Tests want to see it read from the file without writing much.
-const CACHE_BYTES: usize = if cfg!(test) { 512 << 10 } else { 8 << 20 };
+const CACHE_BYTES: usize = if cfg!(test) { 512 << 10 } else { 2 << 20 };
 /// Rows and bytes deleted in one transaction, which carries new records too and must not be held up for long.
 const DELETE_ROWS_MAX: u64 = 256;
 const DELETE_BYTES_MAX: u64 = 1 << 20;
