@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use maitred_core::ids::DirectorName;
-use maitred_core::wire::Message;
+use maitred_core::wire::{Lane, Message};
 use metrics::{Counter, counter};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -89,8 +89,14 @@ impl Talk {
                 Ok((message, bytes)) => {
                     self.counts.received.increment(1);
                     self.counts.received_bytes.increment(bytes as u64);
+                    let data = message.lane() == Lane::Data;
                     if let Err(why) = self.take(message) {
                         return why;
+                    }
+                    if data {
+                        // Between two of them whatever waits may be said: a question about a start must not wait until a whole
+                        // window has been read.
+                        tokio::task::yield_now().await;
                     }
                 }
                 Err(why) => return why,
