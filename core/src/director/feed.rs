@@ -48,6 +48,11 @@ impl News {
         Ok(())
     }
 
+    /// What is kept of sessions' turns, the oldest first.
+    pub(super) fn turns(&self) -> impl DoubleEndedIterator<Item = &OfSession> {
+        self.feed.turns()
+    }
+
     pub(super) fn words_for(&mut self, peer: &DirectorName, now: Now) -> Vec<Message> {
         self.feed.words_for(peer, now.mono)
     }
@@ -133,7 +138,7 @@ impl Director {
         let mut seen: Vec<ServerName> = Vec::new();
         let news = self.news.lock();
         let own = |of: &&OfSession| of.session == seat.session && of.pool == seat.pool && of.key == seat.key;
-        for of in news.feed.turns().filter(own) {
+        for of in news.turns().filter(own) {
             // Two directors may tell of one turn; only another server is news.
             for server in of.from.iter().chain([&of.server]) {
                 seen.retain(|known| known != server);
@@ -145,33 +150,6 @@ impl Director {
         seen.drain(..seen.len().saturating_sub(most));
         seen.push(seat.server.clone());
         seen
-    }
-
-    /// How often each of these sessions has come to another server since it began. Where the kept events do not reach back to its
-    /// beginning the generation tells, which counts what became of its key before, too.
-    #[must_use]
-    pub fn moves(&self, seats: &[SeatEntry], now: Now) -> Vec<u32> {
-        self.collect_events(now);
-        let mut told: BTreeMap<SessionId, (bool, BTreeSet<Generation>)> =
-            seats.iter().map(|seat| (seat.session, Default::default())).collect();
-        let news = self.news.lock();
-        for of in news.feed.turns() {
-            let Some((began, moved)) = told.get_mut(&of.session) else { continue };
-            match of.turn {
-                SessionTurn::Placed => *began = true,
-                // Two directors may tell of one turn.
-                SessionTurn::Moved if of.from.as_ref().is_some_and(|from| *from != of.server) => {
-                    moved.insert(of.generation);
-                }
-                _ => {}
-            }
-        }
-        drop(news);
-        let moves = |seat: &SeatEntry| match told.get(&seat.session) {
-            Some((true, moved)) => u32::try_from(moved.len()).unwrap_or(u32::MAX),
-            Some((false, _)) | None => seat.generation.get() - 1,
-        };
-        seats.iter().map(moves).collect()
     }
 
     /// Somebody listens for kept starts, or no longer does; while nobody does, they cost nothing.

@@ -33,6 +33,7 @@ mod lists;
 mod logouts;
 mod lost_time;
 mod memory;
+mod moves;
 mod orders;
 mod outages;
 mod pace;

@@ -263,7 +263,7 @@ impl Feed {
     }
 
     /// What is kept of sessions' turns, the oldest first.
-    pub(crate) fn turns(&self) -> impl Iterator<Item = &OfSession> {
+    pub(crate) fn turns(&self) -> impl DoubleEndedIterator<Item = &OfSession> {
         let kept = self.ring.iter().filter(|item| item.group.is_some());
         kept.filter_map(|item| match &item.notice.what {
             What::Session(of) => Some(of),

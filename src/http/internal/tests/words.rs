@@ -278,6 +278,11 @@ fn a_walk_in_is_adopted_where_it_is() {
         let answer = session(&house, UA2, "POST", "stranger", "confirm", &named);
         assert_eq!(answer.status, status, "{answer:?}");
     }
+    let told = json!([{ "key": "listed", "generation": 7 }]);
+    let listed = json!({ "incarnation": "boot-1", "held": told, "held_seq": 1 });
+    beat(&house, UA2, "ua2", &listed).ok();
+    let shown = house.get("/v1/sessions/ua/listed").ok();
+    assert_eq!((&shown["generation"], &shown["moves"]), (&json!(7), &json!(0)), "nobody has moved it");
     let shown = house.get("/v1/sessions/ua/stranger").ok();
     assert_eq!((&shown["generation"], &shown["moves"], &shown["reason"]), (&json!(1), &json!(0), &json!("walk_in")));
     assert_eq!(house.seat("stranger").server.name.as_str(), "ua2");
