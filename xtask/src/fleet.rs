@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use maitred::certificates::{DevAuthority, DevCertificates, DevNames, Usage};
 
-use crate::compare::{CLIENT_CORE, Process, SERVER_CORE, free_port};
+use crate::compare::{CLIENT_CORE, Lines, Process, SERVER_CORE, free_port};
 
 /// What a fleet is like.
 #[derive(Debug)]
@@ -26,6 +26,8 @@ pub(crate) struct Plan {
     pub(crate) interval_ms: u32,
     /// How they are looked at, all at one address.
     pub(crate) probe: Probe,
+    /// Whether each start leaves a line in the log.
+    pub(crate) lines: Lines,
 }
 
 /// A way to look at servers.
@@ -60,10 +62,11 @@ pub(crate) struct Fleet {
     pub(crate) ports: Vec<Ports>,
     binary: PathBuf,
     folder: PathBuf,
+    lines: Lines,
 }
 
 impl Fleet {
-    /// Starts them, with everything on: health, bounded load, journal, peers, metrics, a log line for each start.
+    /// Starts them, with everything on: health, bounded load, journal, peers, metrics.
     pub(crate) fn start(binary: &Path, folder: &Path, plan: &Plan) -> anyhow::Result<Self> {
         let mut fleet = Self::prepare(binary, folder, plan)?;
         for number in 1..=plan.directors {
@@ -85,7 +88,13 @@ impl Fleet {
             fs::write(place.join("ca.pem"), authority.pem())?;
             ports.push(Ports { public: free_port()?, peer: free_port()?, metrics: free_port()? });
         }
-        let fleet = Self { directors: Vec::new(), ports, binary: binary.to_owned(), folder: folder.to_owned() };
+        let fleet = Self {
+            directors: Vec::new(),
+            ports,
+            binary: binary.to_owned(),
+            folder: folder.to_owned(),
+            lines: plan.lines,
+        };
         for number in 1..=plan.directors {
             fs::write(fleet.file(number), fleet.configuration(plan, number)?)?;
         }
@@ -102,6 +111,9 @@ impl Fleet {
         let core = if number == 1 { SERVER_CORE } else { CLIENT_CORE };
         let mut command = Command::new("taskset");
         command.args(["--cpu-list", core]).arg(&self.binary).arg("run").arg("-c").arg(self.file(number));
+        if self.lines == Lines::None {
+            command.env("MAITRED_LOG", "maitred::start=off");
+        }
         let mut process = Process::start(command, &self.folder.join(name(number)).join("log"))?;
         process.wait_for(self.ports[number - 1].public)?;
         self.directors.push(process);

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use clap::ValueEnum;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{CONNECTION, HOST, LOCATION};
+use hyper::header::{CONNECTION, COOKIE, HOST, LOCATION, SET_COOKIE};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
@@ -26,13 +26,33 @@ use tokio::net::TcpStream;
 use tokio::task::LocalSet;
 use tokio_rustls::TlsConnector;
 
+use crate::agents::Agents;
+
+/// What a browser says of itself when somebody opens an address.
+const BROWSER: &[(&str, &str)] = &[
+    (
+        "user-agent",
+        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36",
+    ),
+    ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"),
+    ("accept-language", "de-DE,de;q=0.9,en;q=0.8"),
+    ("accept-encoding", "gzip, deflate, br, zstd"),
+    ("upgrade-insecure-requests", "1"),
+    ("sec-fetch-site", "none"),
+    ("sec-fetch-mode", "navigate"),
+    ("sec-fetch-user", "?1"),
+    ("sec-fetch-dest", "document"),
+];
+
 /// Whether a connection serves one request or as many as it can.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Connections {
     /// Kept as long as the server keeps it.
     Kept,
-    /// A new one for each request, as browsers start sessions; no TLS session is resumed.
+    /// A new one for each request; no TLS session is resumed.
     New,
+    /// The same with a browser's headers and the cookie that it has, and the browser is gone once it has its answer.
+    Browser,
 }
 
 #[derive(Debug, clap::Args)]
@@ -60,6 +80,15 @@ pub(crate) struct Arguments {
     /// Stop after so many starts, however long they take
     #[arg(long)]
     starts: Option<u32>,
+    /// Every fifth start is a new agent's, numbered from here
+    #[arg(long)]
+    fresh: Option<u32>,
+    /// Show the cookies that are kept in this file
+    #[arg(long)]
+    show: Option<PathBuf>,
+    /// Keep the cookies that come in this file
+    #[arg(long)]
+    keep: Option<PathBuf>,
 }
 
 /// What a run gave.
@@ -85,10 +114,12 @@ struct Caller {
     host: String,
     tls: Option<TlsConnector>,
     connections: Connections,
-    keys: u32,
-    from: u32,
-    next: Rc<Cell<u32>>,
+    agents: Rc<Agents>,
     left: Rc<Cell<u32>>,
+    /// Cookies are shown.
+    shows: bool,
+    /// Cookies are kept.
+    keeps: bool,
     until: Instant,
 }
 
@@ -98,7 +129,11 @@ async fn ask(arguments: &Arguments) -> anyhow::Result<Outcome> {
     // Whoever wants a number of starts gets it, unless nothing answers.
     let seconds = if arguments.starts.is_some() { 600.0 } else { arguments.seconds };
     let until = begin + Duration::from_secs_f64(seconds);
-    let (next, left) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(arguments.starts.unwrap_or(u32::MAX))));
+    let agents = Rc::new(Agents::new(arguments.from, arguments.keys, arguments.fresh));
+    if let Some(file) = &arguments.show {
+        agents.read(file)?;
+    }
+    let left = Rc::new(Cell::new(arguments.starts.unwrap_or(u32::MAX)));
     let callers: Vec<_> = (0..arguments.callers)
         .map(|_| {
             let caller = Caller {
@@ -106,10 +141,10 @@ async fn ask(arguments: &Arguments) -> anyhow::Result<Outcome> {
                 host: format!("localhost:{}", arguments.port),
                 tls: tls.clone(),
                 connections: arguments.connections,
-                keys: arguments.keys.max(1),
-                from: arguments.from,
-                next: Rc::clone(&next),
+                agents: Rc::clone(&agents),
                 left: Rc::clone(&left),
+                shows: arguments.show.is_some(),
+                keeps: arguments.keep.is_some(),
                 until,
             };
             tokio::task::spawn_local(caller.call())
@@ -122,6 +157,9 @@ async fn ask(arguments: &Arguments) -> anyhow::Result<Outcome> {
         outcome.bad += bad;
     }
     outcome.seconds = begin.elapsed().as_secs_f64();
+    if let Some(file) = &arguments.keep {
+        agents.write(file)?;
+    }
     Ok(outcome)
 }
 
@@ -153,16 +191,25 @@ impl Caller {
             *kept = Some(self.connect().await?);
         }
         let sender = kept.as_mut().context("there is a connection")?;
-        let agent = self.next.get();
-        self.next.set((agent + 1) % self.keys);
-        let mut request = Request::get(format!("/desk?agent=agent-{:08}", self.from + agent)).header(HOST, &self.host);
-        if self.connections == Connections::New {
-            request = request.header(CONNECTION, "close");
+        let turn = self.agents.next();
+        let mut request = Request::get(format!("/desk?agent=agent-{:08}", turn.number)).header(HOST, &self.host);
+        match self.connections {
+            Connections::Kept => {}
+            Connections::New => request = request.header(CONNECTION, "close"),
+            Connections::Browser => {
+                request = BROWSER.iter().fold(request, |it, (name, value)| it.header(*name, *value))
+            }
+        }
+        if let Some(cookie) = self.agents.cookie(turn).filter(|_| self.shows) {
+            request = request.header(COOKIE, cookie);
         }
         let answer = sender.send_request(request.body(Empty::new())?).await?;
         let (head, body) = answer.into_parts();
         body.collect().await?;
-        if self.connections == Connections::New || head.headers.get(CONNECTION).is_some_and(|value| value == "close") {
+        if self.keeps {
+            self.agents.keep(turn, head.headers.get(SET_COOKIE));
+        }
+        if self.connections != Connections::Kept || head.headers.get(CONNECTION).is_some_and(|value| value == "close") {
             *kept = None;
         }
         match head.status {

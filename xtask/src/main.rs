@@ -3,6 +3,8 @@
 //! Owns the comparison with what users would pick instead. It knows maitred only as its users do, by its binary and its
 //! configuration, and borrows nothing from it but throw-away certificates.
 
+mod agents;
+mod collect;
 mod compare;
 mod fleet;
 mod floor;
@@ -32,6 +34,9 @@ enum Task {
     /// The client of the comparison: asks one server for a while and prints what it got
     #[command(hide = true)]
     Load(load::Arguments),
+    /// The collector of log lines of the comparison
+    #[command(hide = true)]
+    Collect(collect::Arguments),
     /// The floor of the framework: a bare actix-web handler with a signed cookie and a concurrent map
     #[command(hide = true)]
     Floor(floor::Arguments),
@@ -45,6 +50,7 @@ fn main() -> anyhow::Result<()> {
         Task::Whole(arguments) => whole::run(&arguments),
         Task::Growth(arguments) => growth::run(&arguments),
         Task::Load(arguments) => load::run(&arguments),
+        Task::Collect(arguments) => collect::run(&arguments),
         Task::Floor(arguments) => floor::run(arguments),
     }
 }

@@ -19,12 +19,19 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::load::{Connections, Outcome};
 use contestants::{Contestant, Running};
 pub(crate) use contestants::{Process, sticky_haproxy};
-use site::Face;
-pub(crate) use site::{Site, free_port};
+use site::{Face, Setup};
+pub(crate) use site::{Lines, Site, free_port};
 
 /// Where the servers run and where the client does.
 pub(crate) const SERVER_CORE: &str = "0";
 pub(crate) const CLIENT_CORE: &str = "1";
+
+/// Agents that have been seated before.
+const KEYS: u32 = 10_000;
+/// The number of the first new agent; those before have been there.
+const FRESH_FROM: u32 = 1_000_000;
+/// More than come in a round.
+const FRESH_EACH: u32 = 1_000_000;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -59,6 +66,8 @@ pub(crate) enum Scenario {
     TlsKept,
     /// TLS 1.3, a connection for each start, ECDSA P-256
     TlsNewEcdsa,
+    /// As users come: TLS 1.3, ECDSA, a browser's headers and its cookie, gone afterwards; one of five is a new agent
+    Mix,
     /// TLS 1.3, a connection for each start, RSA 2048
     TlsNewRsa,
 }
@@ -67,7 +76,7 @@ impl Scenario {
     fn face(self) -> Face {
         match self {
             Self::PlainKept | Self::PlainNew => Face::Clear,
-            Self::TlsKept | Self::TlsNewEcdsa => Face::Ecdsa,
+            Self::TlsKept | Self::TlsNewEcdsa | Self::Mix => Face::Ecdsa,
             Self::TlsNewRsa => Face::Rsa,
         }
     }
@@ -76,6 +85,7 @@ impl Scenario {
         match self {
             Self::PlainKept | Self::TlsKept => Connections::Kept,
             Self::PlainNew | Self::TlsNewEcdsa | Self::TlsNewRsa => Connections::New,
+            Self::Mix => Connections::Browser,
         }
     }
 
@@ -85,6 +95,7 @@ impl Scenario {
             Self::PlainNew => "plain, new connection",
             Self::TlsKept => "TLS 1.3, kept",
             Self::TlsNewEcdsa => "TLS 1.3, new, ECDSA",
+            Self::Mix => "as browsers come",
             Self::TlsNewRsa => "TLS 1.3, new, RSA",
         }
     }
@@ -94,6 +105,7 @@ impl Scenario {
 #[derive(Debug, Clone, Copy)]
 struct Sample {
     contestant: Contestant,
+    lines: Lines,
     scenario: Scenario,
     micros: f64,
     outcome: Outcome,
@@ -112,8 +124,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         .filter(|one| arguments.scenario.is_empty() || arguments.scenario.contains(one))
         .collect();
     install::everything(&contestants)?;
+    // Without lines only those whom the goals compare: what a line costs is seen there.
+    let with_lines = contestants.iter().map(|one| (*one, Lines::Written));
+    let without = contestants.iter().filter(|one| one.is_always_there()).map(|one| (*one, Lines::None));
+    let entries: Vec<_> = with_lines.chain(without).collect();
     let site = Site::new(arguments.binary.canonicalize()?)?;
-    let progress = ProgressBar::new(u64::from(arguments.rounds) * (contestants.len() * scenarios.len()) as u64);
+    let progress = ProgressBar::new(u64::from(arguments.rounds) * (entries.len() * scenarios.len()) as u64);
     progress.set_style(ProgressStyle::with_template("{pos:>4}/{len} {bar:30} {eta:>5} {msg}")?);
     let mut samples = Vec::new();
     for face in [Face::Clear, Face::Ecdsa, Face::Rsa] {
@@ -121,26 +137,29 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         if asked.is_empty() {
             continue;
         }
-        let running = contestants
+        let running = entries
             .iter()
-            .map(|one| one.start(&site, face).with_context(|| format!("{one:?} over {face:?}")))
+            .map(|&(one, lines)| {
+                let started = one.start(&site, Setup { face, lines });
+                started.with_context(|| format!("{one:?} over {face:?}, lines {lines:?}"))
+            })
             .collect::<anyhow::Result<Vec<_>>>()?;
         for one in &running {
             // Every key once, so that what is measured is what a reload or a second tab costs, and caches are warm.
-            load(&site, one, Connections::Kept, 1.5)?;
+            load(&site, one, &Load { connections: Connections::Kept, until: Until::Starts(KEYS), fresh: None })?;
         }
-        for _ in 0..arguments.rounds {
+        for round in 0..arguments.rounds {
             for &scenario in &asked {
                 for one in &running {
                     progress.set_message(format!("{} {}", scenario.title(), one.contestant().title()));
-                    samples.push(measure(&site, one, scenario, arguments.seconds)?);
+                    samples.push(measure(&site, one, scenario, arguments.seconds, round)?);
                     progress.inc(1);
                 }
             }
         }
     }
     progress.finish_and_clear();
-    let table = report::Report { samples: &samples, contestants: &contestants, scenarios: &scenarios, arguments };
+    let table = report::Report { samples: &samples, entries: &entries, scenarios: &scenarios, arguments };
     println!("{}", table.text()?);
     match &arguments.write {
         Some(file) => report::write_between_marks(file, "compare", &table.text()?),
@@ -148,22 +167,50 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
 }
 
-fn measure(site: &Site, running: &Running, scenario: Scenario, seconds: f64) -> anyhow::Result<Sample> {
+fn measure(site: &Site, running: &Running, scenario: Scenario, seconds: f64, round: u32) -> anyhow::Result<Sample> {
     let before = cpu::of_group(running.group())?;
-    let outcome = load(site, running, scenario.connections(), seconds)?;
+    let fresh = (scenario == Scenario::Mix).then_some(FRESH_FROM + round * FRESH_EACH);
+    let outcome =
+        load(site, running, &Load { connections: scenario.connections(), until: Until::Seconds(seconds), fresh })?;
     let used = cpu::of_group(running.group())? - before;
     ensure!(outcome.good > 0, "{:?} answered nothing well: {outcome:?}", running.contestant());
     let micros = used.as_secs_f64() * 1e6 / (outcome.good + outcome.bad) as f64;
-    Ok(Sample { contestant: running.contestant(), scenario, micros, outcome })
+    let (contestant, lines) = (running.contestant(), running.setup().lines);
+    Ok(Sample { contestant, lines, scenario, micros, outcome })
+}
+
+/// When the client has done its work.
+#[derive(Debug, Clone, Copy)]
+enum Until {
+    Seconds(f64),
+    Starts(u32),
+}
+
+/// What the client does for a while.
+struct Load {
+    connections: Connections,
+    until: Until,
+    /// The number of the first new agent, where there are any.
+    fresh: Option<u32>,
 }
 
 /// Asks from a process of its own on its own core.
-fn load(site: &Site, running: &Running, connections: Connections, seconds: f64) -> anyhow::Result<Outcome> {
+fn load(site: &Site, running: &Running, load: &Load) -> anyhow::Result<Outcome> {
+    let cookies = site.folder(&format!("{:?}-cookies", running.contestant()), running.setup())?.join("cookies.json");
     let mut command = Command::new("taskset");
     command.args(["--cpu-list", CLIENT_CORE]).arg(std::env::current_exe()?).arg("load");
-    command.arg("--port").arg(running.port().to_string()).arg("--seconds").arg(seconds.to_string());
-    command.arg("--connections").arg(if connections == Connections::New { "new" } else { "kept" });
-    if let Some(ca) = site.certificate(running.face()) {
+    command.arg("--port").arg(running.port().to_string()).arg("--keys").arg(KEYS.to_string());
+    match load.until {
+        Until::Seconds(seconds) => command.arg("--seconds").arg(seconds.to_string()),
+        Until::Starts(number) => command.arg("--starts").arg(number.to_string()),
+    };
+    command.arg("--connections").arg(load.connections.to_possible_value().context("no value")?.get_name());
+    match load.fresh {
+        Some(number) => command.arg("--fresh").arg(number.to_string()).arg("--show").arg(&cookies),
+        None if matches!(load.until, Until::Starts(_)) => command.arg("--keep").arg(&cookies),
+        None => &mut command,
+    };
+    if let Some(ca) = site.certificate(running.setup().face) {
         command.arg("--ca").arg(ca);
     }
     let output = command.output().context("taskset (util-linux)")?;

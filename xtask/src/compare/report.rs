@@ -7,11 +7,12 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use super::contestants::Contestant;
+use super::site::Lines;
 use super::{Arguments, Sample, Scenario};
 
 pub(super) struct Report<'r> {
     pub(super) samples: &'r [Sample],
-    pub(super) contestants: &'r [Contestant],
+    pub(super) entries: &'r [(Contestant, Lines)],
     pub(super) scenarios: &'r [Scenario],
     pub(super) arguments: &'r Arguments,
 }
@@ -20,19 +21,26 @@ impl Report<'_> {
     /// Markdown.
     pub(super) fn text(&self) -> anyhow::Result<String> {
         let mut text = String::new();
-        writeln!(text, "CPU µs per session start (median of {} rounds; lowest to highest):\n", self.arguments.rounds)?;
-        self.table(&mut text, |spread, _| {
-            format!("{:.1} ({:.1} to {:.1})", spread.median, spread.lowest, spread.highest)
-        })?;
+        let rounds = self.arguments.rounds;
+        writeln!(
+            text,
+            "CPU µs per session start, everybody with a log line for each (median of {rounds} rounds; lowest to highest):\n"
+        )?;
+        self.micros(&mut text, Lines::Written)?;
         writeln!(text, "\nmaitred's CPU as a share of the other's, round by round (median):\n")?;
-        self.table(&mut text, |_, ratio| format!("{ratio:.2}"))?;
-        writeln!(text, "\nStarts per second and core (median), and what the other cannot do:\n")?;
+        self.shares(&mut text, Lines::Written)?;
+        writeln!(text, "\nThe same where nobody writes a line for a start, µs and share:\n")?;
+        self.micros(&mut text, Lines::None)?;
+        writeln!(text)?;
+        self.shares(&mut text, Lines::None)?;
+        writeln!(text, "\nStarts per second and core with lines (median), and what the other cannot do:\n")?;
         writeln!(text, "| | {} | lacks |", self.titles())?;
         writeln!(text, "|---|{}---|", "---|".repeat(self.scenarios.len()))?;
-        for &contestant in self.contestants {
+        for contestant in self.those(Lines::Written) {
             write!(text, "| {} |", contestant.title())?;
             for &scenario in self.scenarios {
-                let rates = self.values(contestant, scenario, |it| it.outcome.good as f64 / it.outcome.seconds);
+                let rate = |it: &Sample| it.outcome.good as f64 / it.outcome.seconds;
+                let rates = self.values(contestant, Lines::Written, scenario, rate);
                 write!(text, " {:.0} |", Spread::of(rates).map_or(f64::NAN, |it| it.median))?;
             }
             writeln!(text, " {} |", contestant.lacks())?;
@@ -43,14 +51,24 @@ impl Report<'_> {
         Ok(text)
     }
 
-    fn table(&self, text: &mut String, cell: impl Fn(Spread, f64) -> String) -> anyhow::Result<()> {
+    fn micros(&self, text: &mut String, lines: Lines) -> anyhow::Result<()> {
+        self.table(text, lines, |spread, _| {
+            format!("{:.1} ({:.1} to {:.1})", spread.median, spread.lowest, spread.highest)
+        })
+    }
+
+    fn shares(&self, text: &mut String, lines: Lines) -> anyhow::Result<()> {
+        self.table(text, lines, |_, ratio| format!("{ratio:.2}"))
+    }
+
+    fn table(&self, text: &mut String, lines: Lines, cell: impl Fn(Spread, f64) -> String) -> anyhow::Result<()> {
         writeln!(text, "| | {} |", self.titles())?;
         writeln!(text, "|---|{}", "---|".repeat(self.scenarios.len()))?;
-        for &contestant in self.contestants {
+        for contestant in self.those(lines) {
             write!(text, "| {} |", contestant.title())?;
             for &scenario in self.scenarios {
-                let own = self.values(Contestant::Maitred, scenario, |it| it.micros);
-                let others = self.values(contestant, scenario, |it| it.micros);
+                let own = self.values(Contestant::Maitred, lines, scenario, |it| it.micros);
+                let others = self.values(contestant, lines, scenario, |it| it.micros);
                 let ratios: Vec<f64> = own.iter().zip(&others).map(|(own, other)| own / other).collect();
                 let ratio = Spread::of(ratios).map_or(f64::NAN, |it| it.median);
                 write!(text, " {} |", Spread::of(others).map_or("–".to_owned(), |spread| cell(spread, ratio)))?;
@@ -60,13 +78,24 @@ impl Report<'_> {
         Ok(())
     }
 
+    /// Those who were measured with lines, or without.
+    fn those(&self, lines: Lines) -> impl Iterator<Item = Contestant> {
+        self.entries.iter().filter(move |(_, has)| *has == lines).map(|(one, _)| *one)
+    }
+
     fn titles(&self) -> String {
         self.scenarios.iter().map(|scenario| scenario.title()).collect::<Vec<_>>().join(" | ")
     }
 
     /// One value a round, in order.
-    fn values(&self, contestant: Contestant, scenario: Scenario, value: impl Fn(&Sample) -> f64) -> Vec<f64> {
-        let of = |it: &&Sample| it.contestant == contestant && it.scenario == scenario;
+    fn values(
+        &self,
+        contestant: Contestant,
+        lines: Lines,
+        scenario: Scenario,
+        value: impl Fn(&Sample) -> f64,
+    ) -> Vec<f64> {
+        let of = |it: &&Sample| it.contestant == contestant && it.lines == lines && it.scenario == scenario;
         self.samples.iter().filter(of).map(value).collect()
     }
 
@@ -76,7 +105,7 @@ impl Report<'_> {
             let words = [output.stdout, output.stderr].concat();
             String::from_utf8_lossy(&words).lines().find(|line| !line.trim().is_empty()).map(str::to_owned)
         };
-        self.contestants.iter().filter_map(|one| first_line(one.version(&self.arguments.binary))).collect()
+        self.those(Lines::Written).filter_map(|one| first_line(one.version(&self.arguments.binary))).collect()
     }
 }
 

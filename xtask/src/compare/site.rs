@@ -36,6 +36,32 @@ impl Face {
     }
 }
 
+/// Whether a line is written for each start, as in production.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lines {
+    /// Each start leaves one in a file.
+    Written,
+    /// None does.
+    None,
+}
+
+/// How a contestant is set up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Setup {
+    pub(crate) face: Face,
+    pub(crate) lines: Lines,
+}
+
+impl Setup {
+    /// What a configuration says where lines are written, and where none are.
+    pub(super) fn log<'t>(self, written: &'t str, none: &'t str) -> &'t str {
+        match self.lines {
+            Lines::Written => written,
+            Lines::None => none,
+        }
+    }
+}
+
 pub(crate) struct Site {
     folder: TempDir,
     binary: PathBuf,
@@ -96,9 +122,9 @@ impl Site {
         self.backend.port
     }
 
-    /// A folder for one contestant behind one face.
-    pub(super) fn folder(&self, name: &str, face: Face) -> anyhow::Result<PathBuf> {
-        self.place(&format!("{name}-{}", face.stem()))
+    /// A folder for one contestant in one setup.
+    pub(super) fn folder(&self, name: &str, setup: Setup) -> anyhow::Result<PathBuf> {
+        self.place(&format!("{name}-{}{}", setup.face.stem(), setup.log("", "-quiet")))
     }
 
     /// A folder by its name.

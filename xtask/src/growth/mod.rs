@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 
-use crate::compare::{CLIENT_CORE, Site, cpu, report};
+use crate::compare::{CLIENT_CORE, Lines, Site, cpu, report};
 use crate::fleet::{Fleet, Plan, Probe};
 use crate::load::Outcome;
 use plot::{Panel, Series};
@@ -104,6 +104,7 @@ fn with_servers(site: &Site, count: u32) -> anyhow::Result<Point> {
         tls: None,
         interval_ms: 1000,
         probe: Probe::http(site.backend()),
+        lines: Lines::Written,
     };
     let fleet = Fleet::start(site.binary(), &folder, &plan)?;
     fleet.wait_for(0, "maitred_servers{pool=\"ua\",datacenter=\"east\",state=\"up\"}", f64::from(count))?;
@@ -115,7 +116,14 @@ fn with_servers(site: &Site, count: u32) -> anyhow::Result<Point> {
 /// One director whose table grows from one number of sessions to the next.
 fn with_sessions(site: &Site, counts: &[u32]) -> anyhow::Result<Vec<Point>> {
     let folder = site.place("sessions")?;
-    let plan = Plan { directors: 1, servers: 16, tls: None, interval_ms: 2000, probe: Probe::http(site.backend()) };
+    let plan = Plan {
+        directors: 1,
+        servers: 16,
+        tls: None,
+        interval_ms: 2000,
+        probe: Probe::http(site.backend()),
+        lines: Lines::Written,
+    };
     let fleet = Fleet::start(site.binary(), &folder, &plan)?;
     fleet.wait_for(0, "maitred_servers{pool=\"ua\",datacenter=\"east\",state=\"up\"}", 16.0)?;
     let (mut seated, mut points) = (0, Vec::new());
@@ -142,6 +150,7 @@ fn with_directors(site: &Site, count: u32) -> anyhow::Result<Mesh> {
         tls: None,
         interval_ms: 2000,
         probe: Probe::http(site.backend()),
+        lines: Lines::Written,
     };
     let fleet = Fleet::start(site.binary(), &folder, &plan)?;
     fleet.wait_for(0, "maitred_servers{pool=\"ua\",datacenter=\"east\",state=\"up\"}", 16.0)?;

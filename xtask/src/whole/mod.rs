@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::compare::{CLIENT_CORE, Process, Site, cpu, report, sticky_haproxy};
+use crate::compare::{CLIENT_CORE, Lines, Process, Site, cpu, report, sticky_haproxy};
 use crate::fleet::{Fleet, Plan, Probe};
 use crate::load::Outcome;
 use caller::Caller;
@@ -76,7 +76,14 @@ impl Rows {
 /// Memory, start-up with a journal, resynchronisation, and one change's way.
 fn sessions(site: &Site, count: u32, rows: &mut Rows) -> anyhow::Result<()> {
     let few = count / 10;
-    let plan = Plan { directors: 2, servers: 16, tls: None, interval_ms: 2000, probe: Probe::http(site.backend()) };
+    let plan = Plan {
+        directors: 2,
+        servers: 16,
+        tls: None,
+        interval_ms: 2000,
+        probe: Probe::http(site.backend()),
+        lines: Lines::Written,
+    };
     let mut fleet = Fleet::prepare(site.binary(), &site.place("rows")?, &plan)?;
     fleet.start_next(1)?;
     fleet.wait_for(0, UP, 16.0)?;
@@ -175,7 +182,7 @@ fn probes(site: &Site, rows: &mut Rows) -> anyhow::Result<()> {
         ("TCP", Probe { kind: "tcp", url: format!("tcp://127.0.0.1:{}", site.backend()), ca: None }),
     ];
     for (number, (way, probe)) in ways.into_iter().enumerate() {
-        let plan = Plan { directors: 1, servers: SERVERS, tls: None, interval_ms: 1000, probe };
+        let plan = Plan { directors: 1, servers: SERVERS, tls: None, interval_ms: 1000, probe, lines: Lines::Written };
         let fleet = Fleet::start(site.binary(), &site.place(&format!("probes-{number}"))?, &plan)?;
         fleet.wait_for(0, UP, SERVERS as f64)?;
         std::thread::sleep(Duration::from_secs(3));
@@ -196,8 +203,14 @@ fn probes(site: &Site, rows: &mut Rows) -> anyhow::Result<()> {
 fn detection(site: &Site, rows: &mut Rows) -> anyhow::Result<()> {
     for (what, word) in [("killed", Signal::KILL), ("made to hang", Signal::STOP)] {
         let backend = site.another_backend()?;
-        let plan =
-            Plan { directors: 1, servers: SERVERS, tls: None, interval_ms: 1000, probe: Probe::http(backend.port) };
+        let plan = Plan {
+            directors: 1,
+            servers: SERVERS,
+            tls: None,
+            interval_ms: 1000,
+            probe: Probe::http(backend.port),
+            lines: Lines::Written,
+        };
         let fleet = Fleet::start(site.binary(), &site.place(&format!("detection-{}", backend.port))?, &plan)?;
         fleet.wait_for(0, UP, SERVERS as f64)?;
         std::thread::sleep(Duration::from_secs(3));
@@ -226,7 +239,14 @@ fn detection(site: &Site, rows: &mut Rows) -> anyhow::Result<()> {
 /// The configuration changes twenty times while starts go on.
 fn reload(site: &Site, rows: &mut Rows) -> anyhow::Result<()> {
     const RELOADS: u32 = 20;
-    let plan = Plan { directors: 1, servers: 16, tls: None, interval_ms: 2000, probe: Probe::http(site.backend()) };
+    let plan = Plan {
+        directors: 1,
+        servers: 16,
+        tls: None,
+        interval_ms: 2000,
+        probe: Probe::http(site.backend()),
+        lines: Lines::Written,
+    };
     let fleet = Fleet::start(site.binary(), &site.place("reload")?, &plan)?;
     fleet.wait_for(0, UP, 16.0)?;
     let port = fleet.ports[0].public;

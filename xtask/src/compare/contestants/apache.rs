@@ -4,12 +4,16 @@ use std::fs;
 use std::path::Path;
 
 use super::{Contestant, Running, on_server_core};
-use crate::compare::site::{Face, Site, free_port};
+use crate::compare::site::{Setup, Site, free_port};
 
 const CATALINA: &str = "/usr/share/tomcat10/bin/catalina.sh";
 
-pub(super) fn start(site: &Site, face: Face) -> anyhow::Result<Running> {
-    let (folder, port, ajp) = (site.folder("apache", face)?, free_port()?, free_port()?);
+/// A line for each request, in its usual form; gathered, as nginx does.
+const LOG: &str = "BufferedLogs On\nCustomLog \"@FOLDER@/access.log\" \"%h %l %u %t \\\"%r\\\" %>s %b \\\"%{Referer}i\\\" \\\"%{User-Agent}i\\\"\"";
+
+pub(super) fn start(site: &Site, setup: Setup) -> anyhow::Result<Running> {
+    let (face, folder) = (setup.face, site.folder("apache", setup)?);
+    let (port, ajp) = (free_port()?, free_port()?);
     tomcat(&folder, ajp)?;
     let tls = site.certificate(face).zip(site.key(face)).map_or_else(String::new, |(cert, key)| {
         format!(
@@ -19,7 +23,8 @@ pub(super) fn start(site: &Site, face: Face) -> anyhow::Result<Running> {
         )
     });
     let fill = |text: &str| {
-        text.replace("@FOLDER@", &folder.to_string_lossy())
+        text.replace("@LOG@", setup.log(LOG, ""))
+            .replace("@FOLDER@", &folder.to_string_lossy())
             .replace("@PORT@", &port.to_string())
             .replace("@AJP@", &ajp.to_string())
             .replace("@TLS@", &tls)
@@ -33,7 +38,7 @@ pub(super) fn start(site: &Site, face: Face) -> anyhow::Result<Running> {
         .env("JAVA_OPTS", "-Xmx512m -XX:+UseSerialGC")
         .arg("-c")
         .arg(format!("{CATALINA} run & apache2 -f {}/apache.conf -D FOREGROUND & wait", folder.display()));
-    let mut running = Running::start(Contestant::ApacheJk, face, port, command, &folder)?;
+    let mut running = Running::start(Contestant::ApacheJk, setup, port, command, &folder)?;
     running.wait_until(|| std::net::TcpStream::connect(("127.0.0.1", ajp)).is_ok())?;
     Ok(running)
 }

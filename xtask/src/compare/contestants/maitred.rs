@@ -1,22 +1,23 @@
 //! maitred with everything on, and a peer that hears of every change, on the client's core and not counted.
 
 use super::{Contestant, Running};
-use crate::compare::site::{Face, SERVERS, Site};
+use crate::compare::site::{SERVERS, Setup, Site};
 use crate::fleet::{Fleet, Plan, Probe};
 
-pub(super) fn start(site: &Site, face: Face) -> anyhow::Result<Running> {
-    let folder = site.folder("maitred", face)?;
+pub(super) fn start(site: &Site, setup: Setup) -> anyhow::Result<Running> {
+    let (face, folder) = (setup.face, site.folder("maitred", setup)?);
     let plan = Plan {
         directors: 2,
         servers: SERVERS,
         tls: site.certificate(face).zip(site.key(face)),
         interval_ms: 2000,
         probe: Probe::http(site.backend()),
+        lines: setup.lines,
     };
     let mut fleet = Fleet::start(site.binary(), &folder, &plan)?;
     let (first, port) = (fleet.directors.remove(0), fleet.ports[0].public);
     let others = fleet.directors.drain(..).collect();
     // Up to five seconds for the peer, a probe each for the servers.
     std::thread::sleep(std::time::Duration::from_secs(6));
-    Ok(Running::of(Contestant::Maitred, face, port, first).with(others))
+    Ok(Running::of(Contestant::Maitred, setup, port, first).with(others))
 }

@@ -1,4 +1,5 @@
-//! Who is compared, and how each is started as an expert would: one worker, quiet logs, limits that do not get in the way.
+//! Who is compared, and how each is started as an expert would: one worker, a line in the log for each start, limits that do not get in
+//! the way.
 
 mod apache;
 mod haproxy;
@@ -14,7 +15,7 @@ pub(crate) use process::Process;
 pub(crate) use process::Running;
 pub(super) use process::on_server_core;
 
-use super::site::{Face, Site, free_port};
+use super::site::{Face, Lines, Setup, Site, free_port};
 
 /// One way to send a session to its server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -23,6 +24,8 @@ pub(crate) enum Contestant {
     Maitred,
     /// HAProxy without a backend: table, random server, signed cookie, 302
     HaproxySticky,
+    /// The same, its lines sent to a collector by way of a ring
+    HaproxyRing,
     /// HAProxy's `redir` servers
     HaproxyRedir,
     /// HAProxy in the data path, with a stick table
@@ -45,6 +48,7 @@ impl Contestant {
         match self {
             Self::Maitred => "**maitred**, everything on",
             Self::HaproxySticky => "HAProxy, table + random + 302 + signed cookie",
+            Self::HaproxyRing => "the same, its lines by a ring and TCP to a collector",
             Self::HaproxyRedir => "HAProxy, `redir` servers",
             Self::HaproxyProxy => "HAProxy in the data path, stick table",
             Self::NginxHash => "nginx, hash + 302",
@@ -58,6 +62,7 @@ impl Contestant {
         match self {
             Self::Maitred => "",
             Self::HaproxySticky => "blind to health and load; a table of one process, unless peers are configured",
+            Self::HaproxyRing => "the same; lines in no file",
             Self::HaproxyRedir => "no affinity; closes each connection",
             Self::HaproxyProxy => "carries every byte of every session; its end is the end of all of them",
             Self::NginxHash => "no state, no health, no load",
@@ -78,7 +83,7 @@ impl Contestant {
             Self::HaproxySticky => command("haproxy", "-v"),
             Self::NginxHash => command("nginx", "-v"),
             Self::ApacheJk => command("apache2", "-v"),
-            Self::HaproxyRedir | Self::HaproxyProxy | Self::Floor => None,
+            Self::HaproxyRing | Self::HaproxyRedir | Self::HaproxyProxy | Self::Floor => None,
         }
     }
 
@@ -86,7 +91,9 @@ impl Contestant {
     pub(super) fn parts(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Maitred | Self::Floor => &[("/usr/bin/taskset", "util-linux"), ("/usr/bin/openssl", "openssl")],
-            Self::HaproxySticky | Self::HaproxyRedir | Self::HaproxyProxy => &[("/usr/sbin/haproxy", "haproxy")],
+            Self::HaproxySticky | Self::HaproxyRing | Self::HaproxyRedir | Self::HaproxyProxy => {
+                &[("/usr/sbin/haproxy", "haproxy")]
+            }
             Self::NginxHash => &[("/usr/sbin/nginx", "nginx-light")],
             Self::ApacheJk => &[
                 ("/usr/sbin/apache2", "apache2"),
@@ -97,34 +104,36 @@ impl Contestant {
         }
     }
 
-    /// Starts it behind a face and waits until it can seat.
+    /// Starts it in a setup and waits until it can seat.
     ///
     /// # Errors
     /// With its own words, when it does not come up.
-    pub(super) fn start(self, site: &Site, face: Face) -> anyhow::Result<Running> {
+    pub(super) fn start(self, site: &Site, setup: Setup) -> anyhow::Result<Running> {
         match self {
-            Self::Maitred => maitred::start(site, face),
-            Self::HaproxySticky => haproxy::start(self, site, face, include_str!("../../../peers/haproxy-sticky.cfg")),
-            Self::HaproxyRedir => haproxy::start(self, site, face, include_str!("../../../peers/haproxy-redir.cfg")),
-            Self::HaproxyProxy => haproxy::start(self, site, face, include_str!("../../../peers/haproxy-proxy.cfg")),
-            Self::NginxHash => nginx::start(site, face),
-            Self::ApacheJk => apache::start(site, face),
-            Self::Floor => floor(site, face),
+            Self::Maitred => maitred::start(site, setup),
+            Self::HaproxySticky | Self::HaproxyRing => {
+                haproxy::start(self, site, setup, include_str!("../../../peers/haproxy-sticky.cfg"))
+            }
+            Self::HaproxyRedir => haproxy::start(self, site, setup, include_str!("../../../peers/haproxy-redir.cfg")),
+            Self::HaproxyProxy => haproxy::start(self, site, setup, include_str!("../../../peers/haproxy-proxy.cfg")),
+            Self::NginxHash => nginx::start(site, setup),
+            Self::ApacheJk => apache::start(site, setup),
+            Self::Floor => floor(site, setup),
         }
     }
 }
 
-/// The sticky HAProxy, in clear.
+/// The sticky HAProxy, in clear and without a log.
 pub(crate) fn sticky_haproxy(site: &Site) -> anyhow::Result<Running> {
-    Contestant::HaproxySticky.start(site, Face::Clear)
+    Contestant::HaproxySticky.start(site, Setup { face: Face::Clear, lines: Lines::None })
 }
 
-fn floor(site: &Site, face: Face) -> anyhow::Result<Running> {
-    let (folder, port) = (site.folder("floor", face)?, free_port()?);
+fn floor(site: &Site, setup: Setup) -> anyhow::Result<Running> {
+    let (face, folder, port) = (setup.face, site.folder("floor", setup)?, free_port()?);
     let mut command = on_server_core(std::env::current_exe()?);
     command.arg("floor").arg("--port").arg(port.to_string());
     if let (Some(cert), Some(key)) = (site.certificate(face), site.key(face)) {
         command.arg("--cert").arg(cert).arg("--key").arg(key);
     }
-    Running::start(Contestant::Floor, face, port, command, &folder)
+    Running::start(Contestant::Floor, setup, port, command, &folder)
 }

@@ -4,10 +4,13 @@ use std::fmt::Write as _;
 use std::fs;
 
 use super::{Contestant, Running, on_server_core};
-use crate::compare::site::{Face, SERVERS, Site, free_port};
+use crate::compare::site::{Face, SERVERS, Setup, Site, free_port};
 
-pub(super) fn start(site: &Site, face: Face) -> anyhow::Result<Running> {
-    let (folder, port) = (site.folder("nginx", face)?, free_port()?);
+/// A line for each request, gathered as whoever has many of them does.
+const LOG: &str = "access_log @FOLDER@/access.log combined buffer=64k flush=1s;";
+
+pub(super) fn start(site: &Site, setup: Setup) -> anyhow::Result<Running> {
+    let (face, folder, port) = (setup.face, site.folder("nginx", setup)?, free_port()?);
     let mut shares = String::new();
     for number in 1..SERVERS {
         writeln!(shares, "        {:.2}% ua{number};", 100.0 / SERVERS as f64)?;
@@ -17,6 +20,7 @@ pub(super) fn start(site: &Site, face: Face) -> anyhow::Result<Running> {
         format!("ssl_certificate {}; ssl_certificate_key {};", cert.display(), key.display())
     });
     let text = include_str!("../../../peers/nginx-hash.conf")
+        .replace("@LOG@", setup.log(LOG, "access_log off;"))
         .replace("@FOLDER@", &folder.to_string_lossy())
         .replace("@PORT@", &port.to_string())
         .replace("@TLS@", if face == Face::Clear { "" } else { "ssl" })
@@ -26,5 +30,5 @@ pub(super) fn start(site: &Site, face: Face) -> anyhow::Result<Running> {
     fs::write(&file, text)?;
     let mut command = on_server_core("nginx");
     command.arg("-c").arg(&file);
-    Running::start(Contestant::NginxHash, face, port, command, &folder)
+    Running::start(Contestant::NginxHash, setup, port, command, &folder)
 }

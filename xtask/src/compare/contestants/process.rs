@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::Contestant;
 use crate::compare::SERVER_CORE;
-use crate::compare::site::Face;
+use crate::compare::site::Setup;
 
 /// Longer than a Tomcat needs on a machine that has other work.
 const COMES_UP_WITHIN: Duration = Duration::from_secs(60);
@@ -84,7 +84,7 @@ impl Drop for Process {
 /// A contestant that is up.
 pub(crate) struct Running {
     contestant: Contestant,
-    face: Face,
+    setup: Setup,
     port: u16,
     process: Process,
     /// Others that it needs: those in its data path are in its group, the rest is not counted.
@@ -95,19 +95,19 @@ impl Running {
     /// Starts it and waits until it listens.
     pub(crate) fn start(
         contestant: Contestant,
-        face: Face,
+        setup: Setup,
         port: u16,
         command: Command,
         folder: &Path,
     ) -> anyhow::Result<Self> {
         let mut process = Process::start(command, folder)?;
         process.wait_for(port)?;
-        Ok(Self::of(contestant, face, port, process))
+        Ok(Self::of(contestant, setup, port, process))
     }
 
     /// One that listens already.
-    pub(crate) fn of(contestant: Contestant, face: Face, port: u16, process: Process) -> Self {
-        Self { contestant, face, port, process, company: Vec::new() }
+    pub(crate) fn of(contestant: Contestant, setup: Setup, port: u16, process: Process) -> Self {
+        Self { contestant, setup, port, process, company: Vec::new() }
     }
 
     /// Keeps others alive with it.
@@ -120,8 +120,8 @@ impl Running {
         self.contestant
     }
 
-    pub(crate) fn face(&self) -> Face {
-        self.face
+    pub(crate) fn setup(&self) -> Setup {
+        self.setup
     }
 
     pub(crate) fn port(&self) -> u16 {
