@@ -1,7 +1,7 @@
 //! What a client sends must neither begin a line of the log, nor move a terminal's cursor, nor turn what a reader sees: such
 //! characters are escaped on their way, in the way of the format. Owns the escaping; which characters those are is told elsewhere.
 
-use std::fmt::{self, Write};
+use std::fmt::Write as _;
 use std::io;
 
 use tracing_subscriber::fmt::MakeWriter;
@@ -12,20 +12,19 @@ use crate::config::drives_a_terminal;
 const FIRST: [u8; 4] = [0xc2, 0xd8, 0xe2, 0xef];
 
 fn may_drive(bytes: &[u8], ascii: impl Fn(u8) -> bool) -> bool {
-    bytes.iter().any(|byte| ascii(*byte) || FIRST.contains(byte))
+    // Without a way out of the loop inside a piece, the compiler looks at many bytes at once.
+    let in_piece = |piece: &[u8]| piece.iter().fold(false, |may, byte| may | ascii(*byte) | FIRST.contains(byte));
+    bytes.chunks(64).any(in_piece)
 }
 
-/// Part of a line of text, before the end of its line.
-pub(super) struct Harmless<'w, W>(pub(super) &'w mut W);
-
-impl<W: Write> Write for Harmless<'_, W> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        if !may_drive(text.as_bytes(), |byte| byte.is_ascii_control()) {
-            return self.0.write_str(text);
-        }
-        text.chars().try_for_each(|c| {
-            if drives_a_terminal(c) { write!(self.0, "{}", c.escape_default()) } else { self.0.write_char(c) }
-        })
+/// Escapes what stands in a line of text from `begin` on, before the end of its line.
+pub(super) fn escape_from(line: &mut String, begin: usize) {
+    if !may_drive(&line.as_bytes()[begin..], |byte| byte.is_ascii_control()) {
+        return;
+    }
+    let text = line.split_off(begin);
+    for c in text.chars() {
+        if drives_a_terminal(c) { line.extend(c.escape_default()) } else { line.push(c) }
     }
 }
 

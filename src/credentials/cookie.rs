@@ -2,7 +2,7 @@
 //!
 //! Knows RFC 6265 and the `__Host-` prefix; the value's meaning is the envelope's.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use maitred_core::clock::Time;
@@ -13,6 +13,9 @@ use super::envelope::{CookieFault, Opened, Seals};
 
 /// How many cookies of one name are looked at. A browser sends one; `__Host-` keeps neighbours from planting more.
 pub const CANDIDATES_MAX: usize = 8;
+
+/// Room for what stands behind the value: the words, and a number of seconds.
+const ATTRIBUTES_BYTES_MAX: usize = 96;
 
 /// A pool's affinity cookie name, `__Host-maitred-<pool>`, made once per pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +40,16 @@ impl CookieName {
     /// The value of a `Set-Cookie` header that keeps `value` for the pool's session TTL.
     #[must_use]
     pub fn set(&self, value: &str, ttl: Duration, site: SameSite) -> String {
-        format!("{}={value}; Path=/; Max-Age={}; Secure; HttpOnly; {site}", self.name, ttl.as_secs())
+        // In one piece: every start sets one.
+        let mut line = String::with_capacity(self.name.len() + value.len() + ATTRIBUTES_BYTES_MAX);
+        for part in [&*self.name, "=", value, "; Path=/; Max-Age="] {
+            line.push_str(part);
+        }
+        // Nothing that is written into a string fails.
+        let _ = write!(line, "{}", ttl.as_secs());
+        line.push_str("; Secure; HttpOnly; ");
+        line.push_str(site.as_str());
+        line
     }
 
     /// The value of a `Set-Cookie` header that removes the cookie; `site` must be what it was set with.
@@ -98,14 +110,20 @@ impl SameSite {
     pub fn of(embedded: bool) -> Self {
         if embedded { Self::NonePartitioned } else { Self::Lax }
     }
+
+    /// The attributes of the cookie.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Lax => "SameSite=Lax",
+            Self::NonePartitioned => "SameSite=None; Partitioned",
+        }
+    }
 }
 
 impl fmt::Display for SameSite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Lax => "SameSite=Lax",
-            Self::NonePartitioned => "SameSite=None; Partitioned",
-        })
+        f.write_str(self.as_str())
     }
 }
 

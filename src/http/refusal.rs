@@ -7,6 +7,7 @@
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use memchr::memrchr_iter;
 
 use crate::http::problem::{MEDIA_TYPE, Problem};
 use crate::http::reply;
@@ -23,9 +24,8 @@ pub(super) fn find(bytes: &[u8]) -> Option<usize> {
     }
     let window = bytes.len().saturating_sub(LENGTH_MAX);
     let tail = &bytes[window..];
-    let start = tail
-        .windows(b"HTTP/1.x 4".len())
-        .rposition(|at| at[0] == b'H' && at.starts_with(b"HTTP/1.") && at.ends_with(b" 4"))?;
+    let begins = |at: &usize| tail[*at..].starts_with(b"HTTP/1.") && tail[*at..].get(8..10) == Some(b" 4");
+    let start = memrchr_iter(b'H', tail).find(begins)?;
     let refusal = &tail[start..];
     let is_bare = contains(refusal, b"\r\ncontent-length: 0\r\n") && !contains(refusal, b"\r\ncache-control:");
     (is_bare && problem(refusal).is_some()).then_some(window + start)

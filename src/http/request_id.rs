@@ -1,8 +1,8 @@
 //! The id under which one request is found again: the caller's own where it is harmless, else a new one.
 
-use std::fmt::Write as _;
-
 use actix_http::header::{HeaderMap, HeaderName, HeaderValue};
+
+use maitred_core::ids::Hex128;
 
 use crate::http::problem::Problem;
 use crate::http::random::bits_128;
@@ -30,10 +30,8 @@ impl RequestId {
     }
 
     fn new() -> Result<Self, Problem> {
-        let bits = u128::from_be_bytes(bits_128()?);
-        let mut text = String::with_capacity(32);
-        write!(text, "{bits:032x}").map_err(|_| Problem::Internal)?;
-        HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).map(Self).map_err(|_| Problem::Internal)
+        let digits = Hex128::of(bits_128()?);
+        HeaderValue::from_str(digits.as_str()).map(Self).map_err(|_| Problem::Internal)
     }
 
     /// The id as text.

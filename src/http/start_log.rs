@@ -1,5 +1,7 @@
 //! The line that each start leaves, on a target of its own so that it can be turned down: `maitred::start`.
 
+use std::time::Duration;
+
 use maitred_core::ids::Key;
 use maitred_core::seating::{Affinity, Seat};
 use tracing::{Level, enabled, info};
@@ -10,8 +12,8 @@ use crate::http::ask::Ask;
 /// The target.
 pub const TARGET: &str = "maitred::start";
 
-/// Writes the line, if anybody listens and the configuration wants it.
-pub fn write(ask: &Ask<'_>, seat: &Seat) {
+/// Writes the line of a start that took so long, if anybody listens and the configuration wants it.
+pub fn write(ask: &Ask<'_>, seat: &Seat, took: Duration) {
     let wanted = ask.site.log_starts == StartLog::All || seat.affinity != Affinity::Kept;
     if !wanted || !enabled!(target: TARGET, Level::INFO) {
         return;
@@ -30,7 +32,7 @@ pub fn write(ask: &Ask<'_>, seat: &Seat) {
         director = %ask.edge.director.name(),
         client = ask.client().map(tracing::field::display),
         request_id = ask.id.as_str(),
-        duration_us = u64::try_from(ask.begun.elapsed().as_micros()).unwrap_or(u64::MAX),
+        duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         "start"
     );
 }

@@ -51,7 +51,7 @@ impl Agents {
     /// Whose turn it is.
     pub(crate) fn next(&self) -> Turn {
         let turn = self.turns.replace(self.turns.get().wrapping_add(1));
-        if let Some(fresh) = self.fresh.as_ref().filter(|_| turn % ONE_IN == 0) {
+        if let Some(fresh) = self.fresh.as_ref().filter(|_| turn.is_multiple_of(ONE_IN)) {
             return Turn { number: fresh.replace(fresh.get() + 1), place: None };
         }
         let known = turn % self.count;

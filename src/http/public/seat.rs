@@ -45,8 +45,9 @@ pub(super) fn start(ask: &Ask<'_>, pool: &PoolSite, wish: Wish<'_>) -> Result<Se
                 ask.edge.bell().ring();
             }
             pool.counts.starts(seat.affinity).increment(1);
-            pool.counts.seconds.record(ask.begun.elapsed());
-            start_log::write(ask, seat);
+            let took = ask.begun.elapsed();
+            pool.counts.seconds.record(took);
+            start_log::write(ask, seat, took);
         }
         Err(problem) => count_refused(&pool.name, problem.code()),
     }
