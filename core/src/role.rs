@@ -217,6 +217,11 @@ impl Role {
         }
     }
 
+    /// So much time was lost: nobody has looked meanwhile, and no delay of a failover has passed.
+    pub fn lapse(&mut self, lost: Duration, now: Mono) {
+        self.sites.iter_mut().for_each(|site| site.last_served = (site.last_served + lost).min(now));
+    }
+
     /// Takes the last known role back, before any evidence of this run; `age` is how long ago it began.
     pub fn restore(&mut self, active: &DatacenterName, epoch: u64, age: Duration, now: Mono) {
         self.epoch = self.epoch.max(epoch);

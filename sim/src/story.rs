@@ -9,7 +9,7 @@ use crate::world::{Seen, World};
 #[must_use]
 pub fn line(seen: &Seen) -> String {
     match seen {
-        Seen::Started { client, host, answered, before, result, .. } => {
+        Seen::Started { client, host, answered, before, result } => {
             let before = before.as_ref().map_or_else(|| "nothing".to_owned(), |before| seat(&before.entry));
             let lost = if *answered { "" } else { ", unheard" };
             match result.as_ref() {

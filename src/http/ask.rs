@@ -83,7 +83,7 @@ impl<'a> Ask<'a> {
         self
     }
 
-    /// Whether a start, of this key if it has one, has to wait until the peers were asked. Nothing may come of the request then;
+    /// Whether a start, of this key if that may be unknown here, has to wait until the peers were heard. Nothing may come of the request then;
     /// whoever answers finds the question ([`Self::take_question`]) and answers anew afterwards.
     pub fn must_ask(&self, pool: &PoolName, key: Option<&Key>) -> bool {
         if !self.may_ask {

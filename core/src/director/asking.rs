@@ -86,8 +86,8 @@ impl Director {
         Some(Question::Key { pool: pool.clone(), key: key.clone(), session })
     }
 
-    /// What a start without a cookie waits for, if this director is cold because it lost time: what it knows of keys, servers and
-    /// roles may be old, and its links stand again in a moment.
+    /// What a start waits for, if this director is cold because it lost time: what it knows of keys, servers and roles may be old, and
+    /// its links stand again in a moment. One with a cookie waits as well, or it might be moved away from a server that is up again.
     #[must_use]
     pub fn catch_up(&self, now: Now) -> Option<Question> {
         (self.slept() && !self.is_warm(now)).then_some(Question::Everything)

@@ -6,8 +6,8 @@
 //! ```
 //! Owns when time counts as lost and who notices: whoever comes first, before it is answered from a picture that the others may have
 //! left behind. What was said over a link meanwhile lay in its buffers and looks younger than it is (R12), so such a link is closed and
-//! opened anew. A director that lost time is as cold as one that has just started: its starts wait for what its peers know, 5 s at
-//! most, and go on; `ready` says no for as long.
+//! opened anew; nor did a delay of a failover pass meanwhile. A director that lost time is as cold as one that has just started: its
+//! starts wait for what its peers know, 5 s at most, and go on; `ready` says no for as long.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -98,6 +98,8 @@ impl Director {
     /// At the beginning of a tick. Under the lock of `control`, so that of many who notice one acts and the others wait for it.
     pub(super) fn notice_lost_time(&self, control: &mut Control, now: Now) {
         let Some(lost) = self.pulse.lost(now.mono) else { return };
+        control.watch.lapse();
+        control.roles.values_mut().for_each(|role| role.lapse(lost, now.mono));
         self.peers.lock().lapse(now.mono);
         self.pulse.woke.store(now.mono.0, Ordering::Relaxed);
         self.pulse.was_warm.store(false, Ordering::Relaxed);

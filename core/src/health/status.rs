@@ -224,6 +224,11 @@ impl ServerHealth {
         self.heard.insert(director, vote);
     }
 
+    /// Time was lost: see [`Voter::lapse`].
+    pub fn lapse(&mut self) {
+        self.voter.lapse();
+    }
+
     /// Forgets the votes of directors that are no longer configured.
     pub fn forget_all_but(&mut self, peers: &BTreeMap<DirectorName, DatacenterName>) {
         self.heard.retain(|director, _| peers.contains_key(director));

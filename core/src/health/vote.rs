@@ -166,6 +166,12 @@ impl Voter {
         }
     }
 
+    /// Time was lost: what the looks before it amounted to is nobody's opinion now, and the next ones are counted anew. A good one
+    /// must not make a down of long ago young again.
+    pub fn lapse(&mut self) {
+        *self = Self { seen_up: self.seen_up, silence: self.silence, ..Self::new(self.site) };
+    }
+
     /// Counts one look.
     pub fn look(&mut self, look: &Look, settings: &HealthSettings, now: Mono) {
         self.looked = Some(now);

@@ -146,6 +146,11 @@ impl Watch {
         self.deadline
     }
 
+    /// Time was lost: this director's own votes are void until it has looked again. What is last known stays.
+    pub fn lapse(&mut self) {
+        self.servers.values_mut().for_each(|watched| watched.health.lapse());
+    }
+
     /// How long after the start of the last look the next one is due.
     #[must_use]
     pub fn next_probe(&self, server: &ServerName, settings: &Settings, now: Mono) -> Option<std::time::Duration> {

@@ -1,4 +1,4 @@
-//! AWAKE: a director that was stopped for long answers nobody by what it knew then: a start without a cookie waits until it has a link that
+//! AWAKE: a director that was stopped for long answers nobody by what it knew then: a start waits until it has a link that
 //! came up afterwards, or for 5 s.
 //!
 //! Not demanded of one that was stopped for less than anybody notices.
@@ -17,7 +17,7 @@ impl Invariant for Awake {
     }
 
     fn see(&mut self, world: &World, seen: &Seen) -> Result<(), String> {
-        let Seen::Started { host, client, shown: false, .. } = seen else { return Ok(()) };
+        let Seen::Started { host, client, .. } = seen else { return Ok(()) };
         let machine = &world.hosts[*host];
         let (lost, awake) = (u128::from(machine.lost_ms), u128::from(world.now - machine.went_on_at));
         // Its last sign of life may be a second older than the stop, and never younger.

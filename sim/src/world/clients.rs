@@ -56,8 +56,7 @@ impl World {
                 (None, true) => self.mint(client),
             };
             let Some(director) = self.director(host) else { return };
-            let with_cookie = shown.is_some();
-            if !with_cookie && director.catch_up(now).is_some() {
+            if director.catch_up(now).is_some() {
                 // It waits until the director knows what happened without it.
                 return self.at(self.now + CATCHING_UP_MS, Event::Request { client, host, end, answered });
             }
@@ -80,14 +79,7 @@ impl World {
                 self.at(at, Event::Answer { client, seat, alternates });
             }
             let before = known.seat.map(Box::new);
-            self.seen.push(Seen::Started {
-                client,
-                host,
-                answered,
-                shown: with_cookie,
-                before,
-                result: Box::new(result),
-            });
+            self.seen.push(Seen::Started { client, host, answered, before, result: Box::new(result) });
         }
         self.pump(host);
     }

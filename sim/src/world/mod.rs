@@ -110,8 +110,6 @@ pub enum Seen {
         host: usize,
         /// The client gets the answer.
         answered: bool,
-        /// It showed its cookie.
-        shown: bool,
         /// What the client had.
         before: Option<Box<Seat>>,
         /// The decision.

@@ -32,9 +32,12 @@ pub(super) struct Wish<'a> {
 
 /// Seats the caller, and leaves the line and the counts of a start behind.
 pub(super) fn start(ask: &Ask<'_>, pool: &PoolSite, wish: Wish<'_>) -> Result<Seat, Problem> {
-    let given = if let Some(RequestKey::Given(key)) = &wish.key { Some(key) } else { None };
-    // A cookie is enough to route, whatever the peers may know.
-    if wish.shown.is_none() && ask.must_ask(&pool.name, given) {
+    // A cookie says where a key sits; no peer needs to be asked for it.
+    let unknown = match &wish.key {
+        Some(RequestKey::Given(key)) if wish.shown.is_none() => Some(key),
+        _ => None,
+    };
+    if ask.must_ask(&pool.name, unknown) {
         // Nobody sees this: the request is answered anew when the peers have answered.
         return Err(Problem::NothingYet);
     }

@@ -131,6 +131,33 @@ fn who_has_no_peers_has_nobody_to_wait_for() {
 }
 
 #[test]
+fn a_down_of_before_is_not_made_young_by_a_good_look_and_no_failover_is_due() {
+    let mut house = House::new(&["east-1", "west-1"], &settings(2, 2));
+    house.join_all();
+    house.pass(Duration::from_secs(3));
+    // The west is cut off from the east for a moment, and stopped in it.
+    house.cut("east-1", "west-1");
+    let rig = house.at("west-1");
+    let silence = Look {
+        took: Duration::from_secs(1),
+        outcome: Outcome::Bad(Failure { kind: FailureKind::Timeout, check: None, detail: String::new() }),
+    };
+    for _ in 0..FALL {
+        ["ua1", "ua2"].iter().for_each(|server| drop(rig.director.handle_look(&name(server), &silence, rig.now)));
+    }
+    let active = |rig: &Rig| rig.director.view().pool(&pool()).unwrap().role().active.to_string();
+    rig.pass(Duration::from_secs(8));
+    assert_eq!(active(rig), "east");
+    rig.oversleep(Duration::from_secs(120));
+    rig.director.wake(rig.now);
+    assert_eq!(active(rig), "east", "nobody looked for two minutes");
+    let input = |rig: &Rig| rig.director.view().server(&name("ua1")).unwrap().1.standing.input;
+    assert_ne!(input(rig), Input::Down);
+    rig.good(&name("ua1"));
+    assert_eq!(input(rig), Input::Up, "the first look counts");
+}
+
+#[test]
 fn a_look_that_was_under_way_blames_nobody_and_praises_whoever_answered() {
     let only = with(settings(1, 1), |pool| pool.health.fall = 1);
     let mut rig = Rig::new(only);
