@@ -100,6 +100,10 @@ impl Happened {
                 Life::Live => {
                     let moved = before.session == after.session && before.generation < after.generation;
                     say(&before, &after, SessionNews::Over(if moved { Over::Moved } else { Over::Outranked }));
+                    if before.session == after.session && after.generation < before.generation {
+                        // Left once, and a later start was at a director that did not know: the stay goes on.
+                        return say(&after, &after, SessionNews::Revived);
+                    }
                     let from = (before.session == after.session).then(|| book.server(before.server).clone());
                     say(
                         &after,

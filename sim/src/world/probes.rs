@@ -1,5 +1,7 @@
 //! Looks at servers.
 
+use maitred_core::director::LOST_MIN;
+
 use super::*;
 
 impl World {
@@ -30,7 +32,9 @@ impl World {
             return;
         }
         let look = &Look { took: look.took.max(Duration::from_millis(self.now - began)), ..look.clone() };
-        let asleep = self.hosts[host].went_on_at > began;
+        // Less than that it does not notice, and counts the look as any.
+        let noticed = u128::from(self.hosts[host].lost_ms) >= LOST_MIN.as_millis();
+        let asleep = self.hosts[host].went_on_at > began && noticed;
         let failed = self.failed_looks.entry((host, server)).or_default();
         *failed = match look.outcome {
             Outcome::Good(_) => 0,
