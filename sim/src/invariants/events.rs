@@ -39,7 +39,10 @@ struct Counts {
 /// What happens in a run.
 fn happens(world: &World) -> (bool, bool) {
     let any = |is: fn(&Fault) -> bool| world.plan.faults.iter().any(|(_, fault)| is(fault));
-    (any(|fault| matches!(fault, Fault::DirectorDies(_))), any(|fault| matches!(fault, Fault::Cut(..))))
+    let stops = any(|fault| matches!(fault, Fault::DirectorStops(_)));
+    // Who reads at a director that stops has no other one that is known to know as much, as after a death or a cut.
+    let dies = any(|fault| matches!(fault, Fault::DirectorDies(_)));
+    (dies || stops, any(|fault| matches!(fault, Fault::Cut(..))) || stops)
 }
 
 fn stay(seat: &SeatEntry) -> Stay {

@@ -17,6 +17,10 @@ impl Invariant for Fall {
 
     fn see(&mut self, world: &World, _: &Seen) -> Result<(), String> {
         for host in 0..world.hosts.len() {
+            if world.hosts[host].went_on_at == world.now && world.now > 0 {
+                // It has not been asked anything yet.
+                continue;
+            }
             let Some(view) = world.director(host).map(maitred_core::director::Director::view) else { continue };
             for server in world.plan.all_servers() {
                 let Some((_, shown)) = view.server(&world.plan.server(server)) else { continue };
