@@ -84,7 +84,7 @@ pub(super) struct Link {
     sent: Position,
     announced: Position,
     announced_at: Mono,
-    /// The peer must be told first that it stands where it stands.
+    /// The peer must be told that it stands where it stands, once it has what it missed.
     resumed: bool,
     in_flight: VecDeque<InFlight>,
     messages_sent: u64,
@@ -298,9 +298,6 @@ impl Link {
             // Fallen behind: never waited for, compared instead.
             self.begin(None, log.end(), now);
         }
-        if std::mem::take(&mut self.resumed) {
-            return Some(Message::Synced(self.sent));
-        }
         if let Some(wanted) = self.step_comparison(store) {
             return Some(Message::Want { buckets: wanted.into_bytes() });
         }
@@ -308,6 +305,10 @@ impl Link {
             && let Some(tail) = self.next_tail(peer, log, now)
         {
             return Some(tail);
+        }
+        if std::mem::take(&mut self.resumed) {
+            // Behind what the peer has missed: in step is who has it.
+            return Some(Message::Synced(self.sent));
         }
         self.step_sending(log, store, now)
     }
