@@ -7,7 +7,7 @@ use crate::world::{Seen, World};
 
 /// `failover.after` behind the last word that a server serves, which is fresh for three looks of the other site and a timeout
 /// (a director may die with the server right after it looked); and for what is on its way over a thin wire.
-pub(super) const MOVED_AFTER_MS: u64 = 15_000 + 3 * 10_000 + 1_000 + 4_000;
+pub(super) const MOVED_AFTER_MS: u64 = 15_000 + 3 * 10_000 + 1_000 + 5_000;
 
 pub(super) struct Failover;
 
