@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::telling::{Pace, Telling};
+use super::telling::{Cadence, Telling};
 use crate::clock::{Mono, Now, Since, millis};
 use crate::health::{HeardVote, Site, Vote, Watch, vote_lasts};
 use crate::ids::{DatacenterName, DirectorName, PoolName, ServerName};
@@ -19,9 +19,9 @@ use crate::wire::{Message, RoleWord, VoteWord, WORDS_MAX};
 /// News are told at once, but no more often: whatever two directors may disagree about, it makes no storm.
 const NEWS_EVERY: Duration = Duration::from_millis(100);
 /// All votes are told this often, changed or not: the same work on every day (R11).
-const VOTES: Pace = Pace { every: Duration::from_secs(2), news_every: NEWS_EVERY };
+const VOTES: Cadence = Cadence { every: Duration::from_secs(2), news_every: NEWS_EVERY };
 /// All roles are told this often.
-const ROLES: Pace = Pace { every: Duration::from_secs(1), news_every: NEWS_EVERY };
+const ROLES: Cadence = Cadence { every: Duration::from_secs(1), news_every: NEWS_EVERY };
 /// A word about a role that is older holds no longer.
 const ROLE_LASTS: Duration = Duration::from_secs(8);
 /// No vote lasts longer, whatever its voter says.

@@ -20,7 +20,7 @@ use std::time::Duration;
 use parking_lot::RwLock;
 
 use super::hearsay::Reason;
-use super::telling::{Pace, Telling};
+use super::telling::{Cadence, Telling};
 use crate::clock::{Mono, Now, Since, millis};
 use crate::held::Place;
 use crate::ids::{DirectorName, IncarnationTag, ServerName};
@@ -32,7 +32,7 @@ use crate::wire::{LIST_ITEMS_MAX, ListItem, ListSays, ListWord, Message, WORDS_M
 /// follows as those are settled.
 const ITEMS_MAX: usize = 1024;
 /// News are told no more often than each second: a crowd that logs in makes one message.
-const PACE: Pace = Pace { every: Duration::from_secs(10), news_every: Duration::from_secs(1) };
+const CADENCE: Cadence = Cadence { every: Duration::from_secs(10), news_every: Duration::from_secs(1) };
 /// A word that is not repeated lapses: its server beats no more, or differs no more.
 const LASTS: Duration = Duration::from_secs(30);
 
@@ -171,7 +171,7 @@ impl Told {
     pub(super) fn words_for(&self, peer: &DirectorName, me: &DirectorName, run: u64, now: Mono) -> Vec<Message> {
         let mut inner = self.inner.write();
         let news = inner.news;
-        if !inner.peers.entry(peer.clone()).or_default().is_due(news, PACE, now) {
+        if !inner.peers.entry(peer.clone()).or_default().is_due(news, CADENCE, now) {
             return Vec::new();
         }
         let own = inner.own.iter().map(|(server, own)| {
