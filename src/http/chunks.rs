@@ -4,8 +4,7 @@
 //! who speaks to a director sends any, so the end of such a line becomes a byte that the parser refuses. Owns nothing else: whether
 //! chunks are well-formed is the parser's business, and where they are not, nothing here is touched any more.
 
-/// No end of a line.
-const REFUSED: u8 = 0;
+use crate::http::heads::REFUSED;
 
 /// Where a body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

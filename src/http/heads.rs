@@ -13,8 +13,8 @@ use crate::http::chunks::Chunks;
 
 /// Names of fields are refused from here on. The parser survives twice as much.
 const NAME_BYTES_MAX: usize = 32 << 10;
-/// No part of a line of a head.
-const REFUSED: u8 = 0;
+/// No part of a line, and no end of one.
+pub(super) const REFUSED: u8 = 0;
 /// The field that says that a body comes in chunks.
 const CHUNKED: &[u8] = b"transfer-encoding";
 
