@@ -123,20 +123,7 @@ fn rows_18_and_20_with_hold_the_cut_off_side_waits_for_an_operator_and_the_lates
 #[test]
 fn row_20_the_server_that_lost_a_double_seat_is_told_to_reset_it_once() {
     let mut sites = Sites::build(|plan| plan.with("pool", "beats = true"));
-    sites.network().cut(&EAST, &WEST);
-    sites.wait_for_active(&["west-1", "west-2"], "west");
-    let lost = sites.start("east-1", "twice");
-    let won = sites.start("west-1", "twice");
-    assert_eq!((site_of(&lost.server), site_of(&won.server)), ("east", "west"));
-    let to = names_of("west").find(|server| *server != won.server).unwrap();
-    sites.order("west-1", Method::PUT, "/v1/sessions/ua/twice/server", &json!({"server": to, "reason": "test"}));
-    sites.network().heal();
-    sites.wait_until_whole();
-    for at in ALL {
-        wait::for_equal(&format!("the server at {at}"), &Some(to.to_owned()), || {
-            sites.known(at, "twice").map(|told| told.server)
-        });
-    }
+    let lost = sites.seat_twice("twice");
     // The server that lost says what it has, to one director or the other; the order has one id until it is done.
     let incarnation = sites.server(&lost.server).incarnation();
     let mut sequence = 0;

@@ -6,7 +6,7 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use crate::support::follower::{Follower, lives_of};
-use crate::support::sites::{EAST, Sites, Told, WEST, names_of, site_of};
+use crate::support::sites::{EAST, Sites, Told, WEST, site_of};
 use crate::support::wait;
 
 const ALL: [&str; 4] = ["east-1", "east-2", "west-1", "west-2"];
@@ -95,20 +95,7 @@ fn row_18_the_reset_of_a_double_seat_is_one_event_too_whichever_directors_the_se
     let mut sites = Sites::build(|plan| plan.with("pool", "beats = true"));
     let listeners: BTreeMap<&str, Follower> =
         ALL.into_iter().map(|at| (at, Follower::from_now(sites.director(at)))).collect();
-    sites.network().cut(&EAST, &WEST);
-    sites.wait_for_active(&["west-1", "west-2"], "west");
-    let lost = sites.start("east-1", "twice");
-    let won = sites.start("west-1", "twice");
-    // The later seat is of a higher generation, so that nobody has to wait.
-    let to = names_of("west").find(|server| *server != won.server).unwrap();
-    sites.order("west-1", Method::PUT, "/v1/sessions/ua/twice/server", &json!({"server": to, "reason": "test"}));
-    sites.network().heal();
-    sites.wait_until_whole();
-    for at in ALL {
-        wait::for_equal(&format!("the server at {at}"), &Some(to.to_owned()), || {
-            sites.known(at, "twice").map(|told| told.server)
-        });
-    }
+    let lost = sites.seat_twice("twice");
     let incarnation = sites.server(&lost.server).incarnation();
     for (sequence, at) in ["east-1", "east-2", "east-1"].into_iter().enumerate() {
         wait::until(&format!("{at} tells the server to reset"), || {

@@ -232,6 +232,27 @@ impl Sites {
         director.client().try_send(Method::POST, &url, &[("content-type", "application/json")], &wanted)
     }
 
+    /// A key that each side of a cut seats, until all directors know after the heal that the west has it: what the east was told, and
+    /// lost.
+    #[track_caller]
+    pub(crate) fn seat_twice(&mut self, key: &str) -> Told {
+        self.network().cut(&EAST, &WEST);
+        self.wait_for_active(&["west-1", "west-2"], "west");
+        let (lost, won) = (self.start("east-1", key), self.start("west-1", key));
+        assert_eq!((site_of(&lost.server), site_of(&won.server)), ("east", "west"));
+        // The later seat is of a higher generation, so that nobody has to wait for the reset.
+        let to = names_of("west").find(|server| *server != won.server).unwrap();
+        let order = json!({"server": to, "reason": "test"});
+        self.order("west-1", Method::PUT, &format!("/v1/sessions/ua/{key}/server"), &order);
+        self.network().heal();
+        self.wait_until_whole();
+        for (at, _) in DIRECTORS {
+            let server = || self.known(at, key).map(|told| told.server);
+            wait::for_equal(&format!("the server at {at}"), &Some(to.to_owned()), server);
+        }
+        lost
+    }
+
     /// So many sessions, at these directors in turn.
     #[track_caller]
     pub(crate) fn crowd(&mut self, at: &[&str], name: &str, count: usize) {
