@@ -13,6 +13,9 @@ use maitred::certificates::{DevAuthority, DevCertificates, DevNames, Usage};
 
 use crate::compare::{CLIENT_CORE, Lines, Process, SERVER_CORE, free_port};
 
+/// Servers that are up, as metrics name them.
+const UP: &str = "maitred_servers{pool=\"ua\",datacenter=\"east\",state=\"up\"}";
+
 /// What a fleet is like.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -28,6 +31,13 @@ pub(crate) struct Plan {
     pub(crate) probe: Probe,
     /// Whether each start leaves a line in the log.
     pub(crate) lines: Lines,
+}
+
+impl Plan {
+    /// Directors in clear that look at so many servers every two seconds and write a line for each start.
+    pub(crate) fn new(directors: usize, servers: usize, probe: Probe) -> Self {
+        Self { directors, servers, tls: None, interval_ms: 2000, probe, lines: Lines::Written }
+    }
 }
 
 /// A way to look at servers.
@@ -175,6 +185,16 @@ impl Fleet {
             .filter(|line| line.starts_with(begin) && line.contains(word))
             .filter_map(|line| line.rsplit(' ').next());
         Ok(values.filter_map(|value| value.parse::<f64>().ok()).sum())
+    }
+
+    /// Servers that are up for the first director.
+    pub(crate) fn up(&self) -> anyhow::Result<f64> {
+        self.metric(0, UP)
+    }
+
+    /// Waits until so many are.
+    pub(crate) fn wait_until_up(&self, servers: usize) -> anyhow::Result<()> {
+        self.wait_for(0, UP, servers as f64)
     }
 
     /// Waits until a director's metric has reached a value.

@@ -20,7 +20,7 @@ use crate::load::{Connections, Outcome};
 use contestants::{Contestant, Running};
 pub(crate) use contestants::{Process, sticky_haproxy};
 use site::{Face, Setup};
-pub(crate) use site::{Lines, Site, free_port};
+pub(crate) use site::{Lines, Site, built, free_port};
 
 /// Where the servers run and where the client does.
 pub(crate) const SERVER_CORE: &str = "0";
@@ -112,7 +112,7 @@ struct Sample {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    ensure!(arguments.binary.exists(), "{} is missing: cargo build --release", arguments.binary.display());
+    let binary = built(&arguments.binary)?;
     let contestants: Vec<Contestant> = Contestant::value_variants()
         .iter()
         .copied()
@@ -128,7 +128,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let with_lines = contestants.iter().map(|one| (*one, Lines::Written));
     let without = contestants.iter().filter(|one| one.is_always_there()).map(|one| (*one, Lines::None));
     let entries: Vec<_> = with_lines.chain(without).collect();
-    let site = Site::new(arguments.binary.canonicalize()?)?;
+    let site = Site::new(binary)?;
     let progress = ProgressBar::new(u64::from(arguments.rounds) * (entries.len() * scenarios.len()) as u64);
     progress.set_style(ProgressStyle::with_template("{pos:>4}/{len} {bar:30} {eta:>5} {msg}")?);
     let mut samples = Vec::new();

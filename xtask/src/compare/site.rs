@@ -85,6 +85,14 @@ pub(crate) struct TlsPorts {
     pub(crate) new: u16,
 }
 
+/// The binary that is measured, wherever the process goes.
+///
+/// # Errors
+/// When nobody has built it.
+pub(crate) fn built(binary: &Path) -> anyhow::Result<PathBuf> {
+    binary.canonicalize().with_context(|| format!("{} is missing: cargo build --release", binary.display()))
+}
+
 impl Site {
     /// Makes the certificates and starts the agent servers, on the client's core.
     pub(crate) fn new(binary: PathBuf) -> anyhow::Result<Self> {

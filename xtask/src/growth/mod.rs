@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 
-use crate::compare::{CLIENT_CORE, Lines, Site, cpu, report};
+use crate::compare::{CLIENT_CORE, Site, built, cpu, report};
 use crate::fleet::{Fleet, Plan, Probe};
 use crate::load::Outcome;
 use plot::{Panel, Series};
@@ -76,8 +76,7 @@ struct Mesh {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    ensure!(arguments.binary.exists(), "{} is missing: cargo build --release", arguments.binary.display());
-    let site = Site::new(arguments.binary.canonicalize()?)?;
+    let site = Site::new(built(&arguments.binary)?)?;
     let servers =
         arguments.servers.iter().map(|count| with_servers(&site, *count)).collect::<anyhow::Result<Vec<_>>>()?;
     let sessions = with_sessions(&site, &arguments.sessions)?;
@@ -98,16 +97,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 fn with_servers(site: &Site, count: u32) -> anyhow::Result<Point> {
     eprintln!("{count} servers");
     let folder = site.place(&format!("servers-{count}"))?;
-    let plan = Plan {
-        directors: 1,
-        servers: count as usize,
-        tls: None,
-        interval_ms: 1000,
-        probe: Probe::http(site.backend()),
-        lines: Lines::Written,
-    };
+    let plan = Plan { interval_ms: 1000, ..Plan::new(1, count as usize, Probe::http(site.backend())) };
     let fleet = Fleet::start(site.binary(), &folder, &plan)?;
-    fleet.wait_for(0, "maitred_servers{pool=\"ua\",datacenter=\"east\",state=\"up\"}", f64::from(count))?;
+    fleet.wait_until_up(count as usize)?;
     starts(&fleet, 0, KEYS)?;
     std::thread::sleep(Duration::from_secs(2));
     point(&fleet, count, KEYS)
@@ -116,16 +108,9 @@ fn with_servers(site: &Site, count: u32) -> anyhow::Result<Point> {
 /// One director whose table grows from one number of sessions to the next.
 fn with_sessions(site: &Site, counts: &[u32]) -> anyhow::Result<Vec<Point>> {
     let folder = site.place("sessions")?;
-    let plan = Plan {
-        directors: 1,
-        servers: 16,
-        tls: None,
-        interval_ms: 2000,
-        probe: Probe::http(site.backend()),
-        lines: Lines::Written,
-    };
+    let plan = Plan::new(1, 16, Probe::http(site.backend()));
     let fleet = Fleet::start(site.binary(), &folder, &plan)?;
-    fleet.wait_for(0, "maitred_servers{pool=\"ua\",datacenter=\"east\",state=\"up\"}", 16.0)?;
+    fleet.wait_until_up(16)?;
     let (mut seated, mut points) = (0, Vec::new());
     for &count in counts {
         eprintln!("{count} sessions");
@@ -144,16 +129,9 @@ fn with_sessions(site: &Site, counts: &[u32]) -> anyhow::Result<Vec<Point>> {
 fn with_directors(site: &Site, count: u32) -> anyhow::Result<Mesh> {
     eprintln!("{count} directors");
     let folder = site.place(&format!("directors-{count}"))?;
-    let plan = Plan {
-        directors: count as usize,
-        servers: 16,
-        tls: None,
-        interval_ms: 2000,
-        probe: Probe::http(site.backend()),
-        lines: Lines::Written,
-    };
+    let plan = Plan::new(count as usize, 16, Probe::http(site.backend()));
     let fleet = Fleet::start(site.binary(), &folder, &plan)?;
-    fleet.wait_for(0, "maitred_servers{pool=\"ua\",datacenter=\"east\",state=\"up\"}", 16.0)?;
+    fleet.wait_until_up(16)?;
     fleet.wait_for(0, "maitred_peer_up", f64::from(count - 1))?;
     std::thread::sleep(Duration::from_secs(6));
     let used = |from: usize, to: usize| -> anyhow::Result<f64> {

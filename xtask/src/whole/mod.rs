@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::compare::{CLIENT_CORE, Lines, Process, Site, cpu, report, sticky_haproxy};
+use crate::compare::{CLIENT_CORE, Process, Site, built, cpu, report, sticky_haproxy};
 use crate::fleet::{Fleet, Plan, Probe};
 use crate::load::Outcome;
 use caller::Caller;
@@ -24,7 +24,6 @@ const SERVERS: usize = 1000;
 const IDLE: Duration = Duration::from_secs(10);
 /// Changes whose way to a peer is timed.
 const CHANGES: usize = 500;
-const UP: &str = "maitred_servers{pool=\"ua\",datacenter=\"east\",state=\"up\"}";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -43,8 +42,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    ensure!(arguments.binary.exists(), "{} is missing: cargo build --release", arguments.binary.display());
-    let site = Site::new(arguments.binary.canonicalize()?)?;
+    let site = Site::new(built(&arguments.binary)?)?;
     let mut rows = Rows(String::from("| what | measured |\n|---|---|\n"));
     type Group = fn(&Site, &Arguments, &mut Rows) -> anyhow::Result<()>;
     let groups: [(&str, Group); 4] = [
@@ -76,17 +74,10 @@ impl Rows {
 /// Memory, start-up with a journal, resynchronisation, and one change's way.
 fn sessions(site: &Site, count: u32, rows: &mut Rows) -> anyhow::Result<()> {
     let few = count / 10;
-    let plan = Plan {
-        directors: 2,
-        servers: 16,
-        tls: None,
-        interval_ms: 2000,
-        probe: Probe::http(site.backend()),
-        lines: Lines::Written,
-    };
+    let plan = Plan::new(2, 16, Probe::http(site.backend()));
     let mut fleet = Fleet::prepare(site.binary(), &site.place("rows")?, &plan)?;
     fleet.start_next(1)?;
-    fleet.wait_for(0, UP, 16.0)?;
+    fleet.wait_until_up(16)?;
     let haproxy = sticky_haproxy(site)?;
     let (mut ours, mut theirs) = (vec![fleet.directors[0].resident()?], vec![haproxy.resident()?]);
     for (from, more) in [(0, few), (few, count - few)] {
@@ -122,7 +113,7 @@ fn sessions(site: &Site, count: u32, rows: &mut Rows) -> anyhow::Result<()> {
         &format!("start with {count} sessions in the journal"),
         &format!("serves after {served:.2?} with all of them, {used:.2?} CPU, {resident:.0} MiB"),
     );
-    fleet.wait_for(0, UP, 16.0)?;
+    fleet.wait_until_up(16)?;
     std::thread::sleep(Duration::from_secs(3));
     let before = cpu::of_group(fleet.directors[0].group())?;
     let since = Instant::now();
@@ -182,15 +173,15 @@ fn probes(site: &Site, rows: &mut Rows) -> anyhow::Result<()> {
         ("TCP", Probe { kind: "tcp", url: format!("tcp://127.0.0.1:{}", site.backend()), ca: None }),
     ];
     for (number, (way, probe)) in ways.into_iter().enumerate() {
-        let plan = Plan { directors: 1, servers: SERVERS, tls: None, interval_ms: 1000, probe, lines: Lines::Written };
+        let plan = Plan { interval_ms: 1000, ..Plan::new(1, SERVERS, probe) };
         let fleet = Fleet::start(site.binary(), &site.place(&format!("probes-{number}"))?, &plan)?;
-        fleet.wait_for(0, UP, SERVERS as f64)?;
+        fleet.wait_until_up(SERVERS)?;
         std::thread::sleep(Duration::from_secs(3));
         let (group, since) = (fleet.directors[0].group(), Instant::now());
         let before = cpu::of_group(group)?;
         std::thread::sleep(IDLE);
         let share = (cpu::of_group(group)? - before).as_secs_f64() / since.elapsed().as_secs_f64();
-        ensure!(fleet.metric(0, UP)? >= SERVERS as f64, "a server went down");
+        ensure!(fleet.up()? >= SERVERS as f64, "a server went down");
         rows.add(
             &format!("{SERVERS} servers looked at each second, {way}"),
             &format!("{:.1} % of a core, {:.0} µs a look", share * 100.0, share * 1e6 / SERVERS as f64),
@@ -203,22 +194,15 @@ fn probes(site: &Site, rows: &mut Rows) -> anyhow::Result<()> {
 fn detection(site: &Site, rows: &mut Rows) -> anyhow::Result<()> {
     for (what, word) in [("killed", Signal::KILL), ("made to hang", Signal::STOP)] {
         let backend = site.another_backend()?;
-        let plan = Plan {
-            directors: 1,
-            servers: SERVERS,
-            tls: None,
-            interval_ms: 1000,
-            probe: Probe::http(backend.port),
-            lines: Lines::Written,
-        };
+        let plan = Plan { interval_ms: 1000, ..Plan::new(1, SERVERS, Probe::http(backend.port)) };
         let fleet = Fleet::start(site.binary(), &site.place(&format!("detection-{}", backend.port))?, &plan)?;
-        fleet.wait_for(0, UP, SERVERS as f64)?;
+        fleet.wait_until_up(SERVERS)?;
         std::thread::sleep(Duration::from_secs(3));
         let since = Instant::now();
         signal(&backend.process, word)?;
         let (mut first, mut last) = (None, None);
         while since.elapsed() < Duration::from_secs(20) && last.is_none() {
-            let up = fleet.metric(0, UP)?;
+            let up = fleet.up()?;
             if up < SERVERS as f64 {
                 first.get_or_insert_with(|| since.elapsed());
             }
@@ -239,16 +223,9 @@ fn detection(site: &Site, rows: &mut Rows) -> anyhow::Result<()> {
 /// The configuration changes twenty times while starts go on.
 fn reload(site: &Site, rows: &mut Rows) -> anyhow::Result<()> {
     const RELOADS: u32 = 20;
-    let plan = Plan {
-        directors: 1,
-        servers: 16,
-        tls: None,
-        interval_ms: 2000,
-        probe: Probe::http(site.backend()),
-        lines: Lines::Written,
-    };
+    let plan = Plan::new(1, 16, Probe::http(site.backend()));
     let fleet = Fleet::start(site.binary(), &site.place("reload")?, &plan)?;
-    fleet.wait_for(0, UP, 16.0)?;
+    fleet.wait_until_up(16)?;
     let port = fleet.ports[0].public;
     starts(port, 0, 10_000)?;
     let placed = |fleet: &Fleet| {

@@ -6,14 +6,8 @@ use crate::fleet::{Fleet, Plan, Probe};
 
 pub(super) fn start(site: &Site, setup: Setup) -> anyhow::Result<Running> {
     let (face, folder) = (setup.face, site.folder("maitred", setup)?);
-    let plan = Plan {
-        directors: 2,
-        servers: SERVERS,
-        tls: site.certificate(face).zip(site.key(face)),
-        interval_ms: 2000,
-        probe: Probe::http(site.backend()),
-        lines: setup.lines,
-    };
+    let tls = site.certificate(face).zip(site.key(face));
+    let plan = Plan { tls, lines: setup.lines, ..Plan::new(2, SERVERS, Probe::http(site.backend())) };
     let mut fleet = Fleet::start(site.binary(), &folder, &plan)?;
     let (first, port) = (fleet.directors.remove(0), fleet.ports[0].public);
     let others = fleet.directors.drain(..).collect();
