@@ -22,12 +22,25 @@ fn dead_site(world: &World, host: usize, for_ms: u64) -> Option<usize> {
         world.plan.all_servers().all(|server| {
             let backend = &world.servers[server];
             let dead = world.plan.site(Node::Server(server)) == *site;
-            let reached = world.reaches(Node::Director(host), Node::Server(server))
-                && long(world.reaches_since(Node::Director(host), Node::Server(server)));
-            let ordered = backend.ordered_at.is_some_and(|at| !long(at)) || backend.ordered_at.is_some();
-            long(backend.since) && backend.serves != dead && (dead || (reached && !ordered))
+            let reached = reaches_for(world, host, server, for_ms);
+            long(backend.since) && backend.serves != dead && (dead || (reached && backend.ordered_at.is_none()))
         })
     })
+}
+
+/// Whether the other site's own directors have reached its servers for so long. A server that they do not reach is down by its
+/// verdict (R12): it takes no role, and is the last resort of starts.
+fn may_have_role(world: &World, dead: usize, for_ms: u64) -> bool {
+    world.plan.all_servers().all(|server| {
+        let site = world.plan.site(Node::Server(server));
+        let own = |host: &usize| world.plan.site(Node::Director(*host)) == site;
+        site == dead || (0..world.hosts.len()).filter(own).all(|host| reaches_for(world, host, server, for_ms))
+    })
+}
+
+fn reaches_for(world: &World, host: usize, server: usize, for_ms: u64) -> bool {
+    let (director, server) = (Node::Director(host), Node::Server(server));
+    world.reaches(director, server) && world.now.saturating_sub(world.reaches_since(director, server)) >= for_ms
 }
 
 impl Invariant for Failover {
@@ -49,10 +62,9 @@ impl Invariant for Failover {
             }
             Seen::Tick => {
                 for host in 0..world.hosts.len() {
-                    let (Some(director), Some(site)) = (world.director(host), dead_site(world, host, MOVED_AFTER_MS))
-                    else {
-                        continue;
-                    };
+                    let dead = dead_site(world, host, MOVED_AFTER_MS);
+                    let dead = dead.filter(|site| may_have_role(world, *site, MOVED_AFTER_MS));
+                    let (Some(director), Some(site)) = (world.director(host), dead) else { continue };
                     let view = director.view();
                     let active = view.pools().next().map(|pool| pool.role().active.clone());
                     if active.as_ref() == Some(&world.plan.pool.datacenters[site]) {
