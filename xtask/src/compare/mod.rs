@@ -4,7 +4,7 @@
 //! that does other work says little. Whoever is not asked in a round stays up and idle.
 
 mod contestants;
-pub(crate) mod cpu;
+mod cpu;
 mod install;
 pub(crate) mod report;
 mod site;
@@ -168,11 +168,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn measure(site: &Site, running: &Running, scenario: Scenario, seconds: f64, round: u32) -> anyhow::Result<Sample> {
-    let before = cpu::of_group(running.group())?;
+    let before = running.cpu()?;
     let fresh = (scenario == Scenario::Mix).then_some(FRESH_FROM + round * FRESH_EACH);
     let outcome =
         load(site, running, &Load { connections: scenario.connections(), until: Until::Seconds(seconds), fresh })?;
-    let used = cpu::of_group(running.group())? - before;
+    let used = running.cpu()? - before;
     ensure!(outcome.good > 0, "{:?} answered nothing well: {outcome:?}", running.contestant());
     let micros = used.as_secs_f64() * 1e6 / (outcome.good + outcome.bad) as f64;
     let (contestant, lines) = (running.contestant(), running.setup().lines);

@@ -102,13 +102,18 @@ impl Site {
         {
             certificate(folder.path(), stem, algorithm, detail)?;
         }
-        let backend = Backend::start(folder.path(), "backend")?;
+        let backend = Backend::start(folder.path(), CLIENT_CORE, "access_log off;")?;
         Ok(Self { folder, binary, backend })
     }
 
     /// More agent servers, for those who let them die.
     pub(crate) fn another_backend(&self) -> anyhow::Result<Backend> {
-        Backend::start(self.folder.path(), &format!("backend-{}", free_port()?))
+        self.backend_behind(CLIENT_CORE, "access_log off;")
+    }
+
+    /// Agent servers of a contestant's own, on a core and with what nginx is told of its log.
+    pub(super) fn backend_behind(&self, core: &str, log: &str) -> anyhow::Result<Backend> {
+        Backend::start(self.folder.path(), core, log)
     }
 
     /// Where the agent servers speak TLS.
@@ -159,11 +164,12 @@ impl Site {
 }
 
 impl Backend {
-    fn start(folder: &Path, name: &str) -> anyhow::Result<Self> {
+    fn start(folder: &Path, core: &str, log: &str) -> anyhow::Result<Self> {
         let (port, tls) = (free_port()?, TlsPorts { kept: free_port()?, new: free_port()? });
-        let place = folder.join(name);
+        let place = folder.join(format!("backend-{port}"));
         fs::create_dir_all(&place)?;
         let text = include_str!("../../peers/nginx-backend.conf")
+            .replace("@LOG@", log)
             .replace("@PORT@", &port.to_string())
             .replace("@TLS_PORT@", &tls.kept.to_string())
             .replace("@TLS_NEW_PORT@", &tls.new.to_string())
@@ -171,7 +177,7 @@ impl Backend {
             .replace("@FOLDER@", &place.to_string_lossy());
         fs::write(place.join("nginx.conf"), text)?;
         let mut command = Command::new("taskset");
-        command.args(["--cpu-list", CLIENT_CORE, "nginx", "-c"]).arg(place.join("nginx.conf"));
+        command.args(["--cpu-list", core, "nginx", "-c"]).arg(place.join("nginx.conf"));
         let mut process = Process::start(command, &place)?;
         process.wait_for(port)?;
         Ok(Self { process, port, tls })

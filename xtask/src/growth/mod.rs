@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 
-use crate::compare::{CLIENT_CORE, Site, built, cpu, report};
+use crate::compare::{CLIENT_CORE, Site, built, report};
 use crate::fleet::{Fleet, Plan, Probe};
 use crate::load::Outcome;
 use plot::{Panel, Series};
@@ -135,7 +135,7 @@ fn with_directors(site: &Site, count: u32) -> anyhow::Result<Mesh> {
     fleet.wait_for(0, "maitred_peer_up", f64::from(count - 1))?;
     std::thread::sleep(Duration::from_secs(6));
     let used = |from: usize, to: usize| -> anyhow::Result<f64> {
-        let each = fleet.directors[from..to].iter().map(|one| Ok(cpu::of_group(one.group())?.as_secs_f64()));
+        let each = fleet.directors[from..to].iter().map(|one| Ok(one.cpu()?.as_secs_f64()));
         Ok(each.collect::<anyhow::Result<Vec<_>>>()?.iter().sum())
     };
     let all = fleet.directors.len();
@@ -162,8 +162,8 @@ fn with_directors(site: &Site, count: u32) -> anyhow::Result<Mesh> {
 
 /// What a director costs that has so many keys.
 fn point(fleet: &Fleet, at: u32, keys: u32) -> anyhow::Result<Point> {
-    let group = fleet.directors[0].group();
-    let used = || anyhow::Ok(cpu::of_group(group)?.as_secs_f64());
+    let first = &fleet.directors[0];
+    let used = || anyhow::Ok(first.cpu()?.as_secs_f64());
     let before = used()?;
     std::thread::sleep(IDLE);
     let idle = (used()? - before) / IDLE.as_secs_f64();

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::compare::{CLIENT_CORE, Process, Site, built, cpu, report, sticky_haproxy};
+use crate::compare::{CLIENT_CORE, Process, Site, built, report, sticky_haproxy};
 use crate::fleet::{Fleet, Plan, Probe};
 use crate::load::Outcome;
 use caller::Caller;
@@ -107,7 +107,7 @@ fn sessions(site: &Site, count: u32, rows: &mut Rows) -> anyhow::Result<()> {
     fleet.start_next(1)?;
     let served = since.elapsed();
     fleet.wait_for(0, "maitred_table_records", records)?;
-    let used = cpu::of_group(fleet.directors[0].group())?;
+    let used = fleet.directors[0].cpu()?;
     let resident = fleet.directors[0].resident()? as f64 / f64::from(1 << 20);
     rows.add(
         &format!("start with {count} sessions in the journal"),
@@ -115,7 +115,7 @@ fn sessions(site: &Site, count: u32, rows: &mut Rows) -> anyhow::Result<()> {
     );
     fleet.wait_until_up(16)?;
     std::thread::sleep(Duration::from_secs(3));
-    let before = cpu::of_group(fleet.directors[0].group())?;
+    let before = fleet.directors[0].cpu()?;
     let since = Instant::now();
     fleet.start_next(2)?;
     let (mut caller, mut slowest, mut fresh) = (Caller::open(fleet.ports[1].public)?, Duration::ZERO, 0_u32);
@@ -132,8 +132,7 @@ fn sessions(site: &Site, count: u32, rows: &mut Rows) -> anyhow::Result<()> {
         }
         std::thread::sleep(Duration::from_millis(2));
     };
-    let (sender, taker) =
-        (cpu::of_group(fleet.directors[0].group())? - before, cpu::of_group(fleet.directors[1].group())?);
+    let (sender, taker) = (fleet.directors[0].cpu()? - before, fleet.directors[1].cpu()?);
     let micros = |used: Duration| used.as_secs_f64() * 1e6 / records;
     rows.add(
         &format!("{count} sessions to an empty director over mutual TLS, from the start of its process"),
@@ -177,10 +176,10 @@ fn probes(site: &Site, rows: &mut Rows) -> anyhow::Result<()> {
         let fleet = Fleet::start(site.binary(), &site.place(&format!("probes-{number}"))?, &plan)?;
         fleet.wait_until_up(SERVERS)?;
         std::thread::sleep(Duration::from_secs(3));
-        let (group, since) = (fleet.directors[0].group(), Instant::now());
-        let before = cpu::of_group(group)?;
+        let (first, since) = (&fleet.directors[0], Instant::now());
+        let before = first.cpu()?;
         std::thread::sleep(IDLE);
-        let share = (cpu::of_group(group)? - before).as_secs_f64() / since.elapsed().as_secs_f64();
+        let share = (first.cpu()? - before).as_secs_f64() / since.elapsed().as_secs_f64();
         ensure!(fleet.up()? >= SERVERS as f64, "a server went down");
         rows.add(
             &format!("{SERVERS} servers looked at each second, {way}"),

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::{Contestant, Running, on_server_core};
+use super::{Contestant, Process, Running, on_server_core};
 use crate::compare::site::{Setup, Site, free_port};
 
 const CATALINA: &str = "/usr/share/tomcat10/bin/catalina.sh";
@@ -14,7 +14,6 @@ const LOG: &str = "BufferedLogs On\nCustomLog \"@FOLDER@/access.log\" \"%h %l %u
 pub(super) fn start(site: &Site, setup: Setup) -> anyhow::Result<Running> {
     let (face, folder) = (setup.face, site.folder("apache", setup)?);
     let (port, ajp) = (free_port()?, free_port()?);
-    tomcat(&folder, ajp)?;
     let tls = site.certificate(face).zip(site.key(face)).map_or_else(String::new, |(cert, key)| {
         format!(
             "SSLEngine on\nSSLProtocol +TLSv1.2 +TLSv1.3\nSSLCertificateFile {}\nSSLCertificateKeyFile {}",
@@ -31,19 +30,13 @@ pub(super) fn start(site: &Site, setup: Setup) -> anyhow::Result<Running> {
     };
     fs::write(folder.join("apache.conf"), fill(include_str!("../../../peers/apache.conf")))?;
     fs::write(folder.join("workers.properties"), fill(include_str!("../../../peers/workers.properties")))?;
-    // One group for both: the shell waits for them, and all end together.
-    let mut command = on_server_core("sh");
-    command
-        .env("CATALINA_BASE", &folder)
-        .env("JAVA_OPTS", "-Xmx512m -XX:+UseSerialGC")
-        .arg("-c")
-        .arg(format!("{CATALINA} run & apache2 -f {}/apache.conf -D FOREGROUND & wait", folder.display()));
-    let mut running = Running::start(Contestant::ApacheJk, setup, port, command, &folder)?;
-    running.wait_until(|| std::net::TcpStream::connect(("127.0.0.1", ajp)).is_ok())?;
-    Ok(running)
+    let tomcat = tomcat(&folder, ajp)?;
+    let mut command = on_server_core("apache2");
+    command.arg("-f").arg(folder.join("apache.conf")).args(["-D", "FOREGROUND"]);
+    Ok(Running::start(Contestant::ApacheJk, setup, port, command, &folder)?.before(vec![tomcat]))
 }
 
-fn tomcat(folder: &Path, ajp: u16) -> anyhow::Result<()> {
+fn tomcat(folder: &Path, ajp: u16) -> anyhow::Result<Process> {
     for part in ["conf", "logs", "temp", "work", "webapps/ROOT/WEB-INF"] {
         fs::create_dir_all(folder.join(part))?;
     }
@@ -52,5 +45,9 @@ fn tomcat(folder: &Path, ajp: u16) -> anyhow::Result<()> {
     fs::copy("/usr/share/tomcat10/skel/conf/web.xml", folder.join("conf/web.xml"))?;
     fs::write(folder.join("webapps/ROOT/index.jsp"), include_str!("../../../peers/index.jsp"))?;
     fs::write(folder.join("webapps/ROOT/WEB-INF/web.xml"), include_str!("../../../peers/web.xml"))?;
-    Ok(())
+    let mut command = on_server_core(CATALINA);
+    command.arg("run").env("CATALINA_BASE", folder).env("JAVA_OPTS", "-Xmx512m -XX:+UseSerialGC");
+    let mut process = Process::start(command, folder)?;
+    process.wait_for(ajp)?;
+    Ok(process)
 }

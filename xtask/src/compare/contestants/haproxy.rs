@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::fs;
 use std::process::Command;
 
-use super::{Contestant, Process, Running, on_server_core};
-use crate::compare::CLIENT_CORE;
-use crate::compare::site::{SERVERS, Setup, Site, free_port};
+use super::{Contestant, Process, Running, nginx, on_server_core};
+use crate::compare::site::{Backend, SERVERS, Setup, Site, free_port};
+use crate::compare::{CLIENT_CORE, SERVER_CORE};
 
 /// A line for each request, in its usual form, to its standard output, which is a file.
 const LOG: &str = "    log stdout format raw local0\n    option httplog";
@@ -26,10 +26,15 @@ ring lines
 pub(super) fn start(contestant: Contestant, site: &Site, setup: Setup, template: &str) -> anyhow::Result<Running> {
     let (folder, port) = (site.folder(&format!("{contestant:?}"), setup)?, free_port()?);
     let (mut servers, mut redir) = (String::new(), String::new());
+    let behind = match contestant {
+        Contestant::HaproxyProxy => Some(site.backend_behind(SERVER_CORE, setup.log(nginx::LOG, nginx::NO_LOG))?),
+        _ => None,
+    };
+    let (checked, asked) = (site.backend(), behind.as_ref().map_or(site.backend(), |behind| behind.port));
     for number in 1..=SERVERS {
-        let address = format!("127.0.0.1:{}", site.backend());
-        writeln!(servers, "    server ua{number} {address} check")?;
-        writeln!(redir, "    server ua{number} {address} redir https://ua{number}.example.com check")?;
+        // Looks go to the servers that everybody looks at, so that answering them is in nobody's account.
+        writeln!(servers, "    server ua{number} 127.0.0.1:{asked} check port {checked}")?;
+        writeln!(redir, "    server ua{number} 127.0.0.1:{checked} redir https://ua{number}.example.com check")?;
     }
     let tls = site.bundle(setup.face).map_or_else(String::new, |file| {
         // Without a cache nobody resumes, as with the client's new connections; kept ones do not care.
@@ -55,5 +60,6 @@ pub(super) fn start(contestant: Contestant, site: &Site, setup: Setup, template:
     let mut command = on_server_core("haproxy");
     // In the foreground: one process.
     command.arg("-db").arg("-f").arg(&file);
-    Ok(Running::start(contestant, setup, port, command, &folder)?.with(company))
+    let running = Running::start(contestant, setup, port, command, &folder)?.with(company);
+    Ok(running.before(behind.into_iter().map(|Backend { process, .. }| process).collect()))
 }

@@ -28,11 +28,11 @@ pub(crate) enum Contestant {
     HaproxyRing,
     /// HAProxy's `redir` servers
     HaproxyRedir,
-    /// HAProxy in the data path, with a stick table
+    /// HAProxy in the data path, with a stick table, and the nginx that it passes every request on to
     HaproxyProxy,
     /// nginx, hash of the key and 302
     NginxHash,
-    /// Apache with mod_jk and Tomcat, session and sendRedirect
+    /// Apache with mod_jk and the Tomcat behind it, session and sendRedirect
     ApacheJk,
     /// A bare handler of the framework that maitred uses
     Floor,
@@ -50,9 +50,9 @@ impl Contestant {
             Self::HaproxySticky => "HAProxy, table + random + 302 + signed cookie",
             Self::HaproxyRing => "the same, its lines by a ring and TCP to a collector",
             Self::HaproxyRedir => "HAProxy, `redir` servers",
-            Self::HaproxyProxy => "HAProxy in the data path, stick table",
+            Self::HaproxyProxy => "HAProxy in the data path (stick table) + nginx behind it",
             Self::NginxHash => "nginx, hash + 302",
-            Self::ApacheJk => "Apache, mod_jk, Tomcat: session + sendRedirect",
+            Self::ApacheJk => "Apache with mod_jk + Tomcat: session + sendRedirect",
             Self::Floor => "bare actix-web handler (floor)",
         }
     }

@@ -7,7 +7,8 @@ use super::{Contestant, Running, on_server_core};
 use crate::compare::site::{Face, SERVERS, Setup, Site, free_port};
 
 /// A line for each request, gathered as whoever has many of them does.
-const LOG: &str = "access_log @FOLDER@/access.log combined buffer=64k flush=1s;";
+pub(super) const LOG: &str = "access_log @FOLDER@/access.log combined buffer=64k flush=1s;";
+pub(super) const NO_LOG: &str = "access_log off;";
 
 pub(super) fn start(site: &Site, setup: Setup) -> anyhow::Result<Running> {
     let (face, folder, port) = (setup.face, site.folder("nginx", setup)?, free_port()?);
@@ -20,7 +21,7 @@ pub(super) fn start(site: &Site, setup: Setup) -> anyhow::Result<Running> {
         format!("ssl_certificate {}; ssl_certificate_key {};", cert.display(), key.display())
     });
     let text = include_str!("../../../peers/nginx-hash.conf")
-        .replace("@LOG@", setup.log(LOG, "access_log off;"))
+        .replace("@LOG@", setup.log(LOG, NO_LOG))
         .replace("@FOLDER@", &folder.to_string_lossy())
         .replace("@PORT@", &port.to_string())
         .replace("@TLS@", if face == Face::Clear { "" } else { "ssl" })

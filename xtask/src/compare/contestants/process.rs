@@ -12,8 +12,8 @@ use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::Contestant;
-use crate::compare::SERVER_CORE;
 use crate::compare::site::Setup;
+use crate::compare::{SERVER_CORE, cpu};
 
 /// Longer than a Tomcat needs on a machine that has other work.
 const COMES_UP_WITHIN: Duration = Duration::from_secs(60);
@@ -48,6 +48,11 @@ impl Process {
     /// Its group's number.
     pub(crate) fn group(&self) -> u32 {
         self.child.id()
+    }
+
+    /// CPU time that it has taken so far, with its children.
+    pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
+        cpu::of_group(self.group())
     }
 
     /// Waits until it has ended by itself.
@@ -87,7 +92,9 @@ pub(crate) struct Running {
     setup: Setup,
     port: u16,
     process: Process,
-    /// Others that it needs: those in its data path are in its group, the rest is not counted.
+    /// Those behind it that every request goes on to: what they take counts as its own.
+    behind: Vec<Process>,
+    /// Others that it needs and whose work is not its own.
     company: Vec<Process>,
 }
 
@@ -107,7 +114,13 @@ impl Running {
 
     /// One that listens already.
     pub(crate) fn of(contestant: Contestant, setup: Setup, port: u16, process: Process) -> Self {
-        Self { contestant, setup, port, process, company: Vec::new() }
+        Self { contestant, setup, port, process, behind: Vec::new(), company: Vec::new() }
+    }
+
+    /// Counts those to whom it passes every request on.
+    pub(crate) fn before(mut self, behind: Vec<Process>) -> Self {
+        self.behind = behind;
+        self
     }
 
     /// Keeps others alive with it.
@@ -128,16 +141,13 @@ impl Running {
         self.port
     }
 
-    pub(crate) fn group(&self) -> u32 {
-        self.process.group()
+    /// CPU time that it has taken so far, with those behind it.
+    pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
+        self.behind.iter().try_fold(self.process.cpu()?, |sum, one| Ok(sum + one.cpu()?))
     }
 
     /// Bytes that its first process holds in memory.
     pub(crate) fn resident(&self) -> anyhow::Result<u64> {
         self.process.resident()
-    }
-
-    pub(crate) fn wait_until(&mut self, ready: impl FnMut() -> bool) -> anyhow::Result<()> {
-        self.process.wait_until(ready)
     }
 }
