@@ -1,6 +1,7 @@
 //! What people see: a real browser, real Tomcats, and pages of other applications that embed ours.
 
 mod agents;
+mod clients;
 mod embedding;
 mod house;
 mod leaving;

@@ -6,7 +6,7 @@
 use actix_http::header::SET_COOKIE;
 use maitred_core::ids::PoolName;
 use maitred_core::placement::KeyHash;
-use maitred_core::seating::{RequestKey, Target};
+use maitred_core::seating::{RequestKey, Shortage, Target};
 use serde::Serialize;
 
 use crate::http::ask::Ask;
@@ -56,18 +56,24 @@ struct ServersBody<'a> {
     expires_in: u64,
 }
 
-/// `GET /v1/servers.js?callback=&pool=[&key=]`: what a client stores for the day when it reaches no director.
+/// `GET /v1/servers.js?callback=[&pool=][&key=]`: what a client stores for the day when it reaches no director.
+///
+/// Without `pool` it is about the only pool that has JSONP on. Where no server is usable it is refused as a start would be: an empty
+/// list would take the place of a good one that the client still has.
 pub(super) fn servers(ask: &Ask<'_>) -> Result<Reply, Problem> {
     let callback = Callback::from_query(ask.target.query)?;
     let listed = || {
-        let pool = pool_of(ask)?;
+        let pool = match text_of(ask, "pool")? {
+            None => only_pool(ask)?,
+            Some(_) => pool_of(ask)?,
+        };
         // Rotated by the key, or by chance: a thousand clients shall not all have the same first one.
         let rotation = match key_of(ask)? {
             Some(key) => KeyHash::of(key.key()),
             None => KeyHash::of_text(&u128::from_be_bytes(bits_128()?).to_string()),
         };
         let servers = ask.edge.director.servers(&pool.name, rotation).ok_or(Problem::NotFound)?;
-        Ok((pool, servers))
+        if servers.is_empty() { Err(Problem::NoServer(Shortage::default())) } else { Ok((pool, servers)) }
     };
     match listed() {
         Err(problem) => Ok(refused(ask, &callback, &problem)),
@@ -92,7 +98,19 @@ fn refused(ask: &Ask<'_>, callback: &Callback, problem: &Problem) -> Reply {
 fn pool_of<'a>(ask: &Ask<'a>) -> Result<&'a PoolSite, Problem> {
     let name = text_of(ask, "pool")?.ok_or_else(|| Problem::malformed("pool", "is missing"))?;
     let name = PoolName::parse(&name).map_err(|_| Problem::NotFound)?;
-    let pool = ask.site.pools.get(&name).filter(|pool| pool.jsonp).ok_or(Problem::NotFound)?;
+    for_page(ask, ask.site.pools.get(&name).filter(|pool| pool.jsonp).ok_or(Problem::NotFound)?)
+}
+
+/// The only pool that has JSONP on; with several the caller has to say which one.
+fn only_pool<'a>(ask: &Ask<'a>) -> Result<&'a PoolSite, Problem> {
+    let mut pools = ask.site.pools.values().filter(|pool| pool.jsonp);
+    match (pools.next(), pools.next()) {
+        (Some(pool), None) => for_page(ask, pool),
+        _ => Err(Problem::malformed("pool", "is missing")),
+    }
+}
+
+fn for_page<'a>(ask: &Ask<'a>, pool: &'a PoolSite) -> Result<&'a PoolSite, Problem> {
     if pool.origins.allows_referer(ask.headers()) { Ok(pool) } else { Err(Problem::OriginUnknown) }
 }
 

@@ -87,6 +87,17 @@ fn only_get_loads_a_script() {
 }
 
 #[test]
+fn a_list_to_store_is_never_empty() {
+    let fixture = Fixture::start();
+    let list = |target: &str| value(&ask(&fixture, target, &[PAGE]));
+    assert_eq!(list("servers.js?callback=cb")["pool"], "ua", "the only one with JSONP");
+    fixture.all_down("ua");
+    let body = list("servers.js?callback=cb&pool=ua");
+    assert_eq!((&body["error"]["code"], &body["error"]["status"]), (&2001.into(), &503.into()), "{body}");
+    assert!(body.get("servers").is_none(), "what the client has stored stays");
+}
+
+#[test]
 fn a_list_of_servers_to_store_is_rotated_by_the_key() {
     let fixture = Fixture::start();
     let list = |key: &str| value(&ask(&fixture, &format!("servers.js?callback=cb&pool=ua&key={key}"), &[PAGE]));
