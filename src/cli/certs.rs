@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use maitred_core::ids::DirectorName;
+use serde_json::json;
 
 use super::exit::Exit;
 use super::output;
@@ -35,6 +36,9 @@ pub(super) struct DevArguments {
     /// Replace a set that is there; cookies sealed before are unknown afterwards
     #[arg(long)]
     force: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(command: CertsCommand) -> anyhow::Result<Exit> {
@@ -48,7 +52,7 @@ pub(super) fn run(command: CertsCommand) -> anyhow::Result<Exit> {
     } else {
         DevCertificates::create(&arguments.folder, &names)?
     };
-    let mut table = output::Table::new(&["FILE", "FOR"]);
+    let mut files: Vec<(String, String)> = Vec::new();
     for (file, purpose) in [
         ("ca.pem", "whom browsers, servers and directors must believe"),
         ("public.pem", "[listen.public]"),
@@ -57,14 +61,23 @@ pub(super) fn run(command: CertsCommand) -> anyhow::Result<Exit> {
         ("operator.pem", "maitred's own commands, and curl --cert"),
         ("affinity.keys", "[affinity] key_file"),
     ] {
-        table.row([made.path(file).to_string_lossy().as_ref(), purpose]);
+        files.push((made.path(file).to_string_lossy().into_owned(), purpose.to_owned()));
     }
     for director in &names.directors {
         let file = made.path(&format!("{}.pem", peer_stem(director)));
-        table.row([file.to_string_lossy().into_owned(), format!("[listen.peer] of {director}")]);
+        files.push((file.to_string_lossy().into_owned(), format!("[listen.peer] of {director}")));
     }
     for (stem, names) in &names.servers {
-        table.row([made.path(&format!("{stem}.pem")).to_string_lossy().into_owned(), names.join(", ")]);
+        files.push((made.path(&format!("{stem}.pem")).to_string_lossy().into_owned(), names.join(", ")));
+    }
+    if arguments.json {
+        let files: Vec<_> = files.iter().map(|(file, purpose)| json!({ "file": file, "for": purpose })).collect();
+        output::json(&json!({ "files": files }))?;
+        return Ok(Exit::Done);
+    }
+    let mut table = output::Table::new(&["FILE", "FOR"]);
+    for (file, purpose) in files {
+        table.row([file, purpose]);
     }
     output::text(&table.to_string())?;
     Ok(Exit::Done)

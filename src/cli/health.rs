@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use serde_json::json;
 
 use super::arguments::ConfigFile;
 use super::exit::{Exit, Failure};
@@ -29,6 +30,9 @@ pub(super) struct HealthArguments {
     /// The metrics listener, when the configuration is not at hand
     #[arg(long, value_name = "ADDRESS:PORT")]
     address: Option<SocketAddr>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// The health endpoints.
@@ -60,7 +64,12 @@ pub(super) fn run(arguments: &HealthArguments) -> anyhow::Result<Exit> {
     let answer = ask(reachable(address), arguments.question.path())
         .map_err(|error| Failure::new(Exit::Unreachable, format!("no director answers at {address}: {error}")))?;
     let (well, words) = read(&answer);
-    output::line(&printable(words))?;
+    if arguments.json {
+        let (word, reason) = words.split_once(' ').unwrap_or((words, ""));
+        output::json(&json!({ "well": well, "word": word, "reason": reason }))?;
+    } else {
+        output::line(&printable(words))?;
+    }
     Ok(if well { Exit::Done } else { Exit::Refused })
 }
 

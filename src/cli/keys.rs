@@ -100,6 +100,9 @@ pub(super) struct HashArguments {
     file: KeyFile,
     /// The session's key, for example an agent's id
     key: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Prints how the log writes a key: once for each affinity key, because lines written before a rotation carry the old one.
@@ -110,8 +113,14 @@ pub(super) fn hash(arguments: &HashArguments) -> anyhow::Result<Exit> {
     let sealing = ring.sealing(now()).map(|sealing| sealing.line);
     let mut keys: Vec<_> = ring.keys().collect();
     keys.sort_by_key(|affinity| (Some(affinity.line) != sealing, std::cmp::Reverse(affinity.line)));
-    for affinity in keys {
-        output::line(&format!("{:016x}  {}", affinity.hash_for_log(&key), affinity.id.as_str()))?;
+    let hashes = keys.iter().map(|affinity| (format!("{:016x}", affinity.hash_for_log(&key)), affinity.id.as_str()));
+    if arguments.json {
+        let hashes: Vec<_> = hashes.map(|(hash, id)| json!({ "hash": hash, "key": id })).collect();
+        output::json(&json!({ "hashes": hashes }))?;
+        return Ok(Exit::Done);
+    }
+    for (hash, id) in hashes {
+        output::line(&format!("{hash}  {id}"))?;
     }
     Ok(Exit::Done)
 }

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::diagnostic::{Diagnostic, Place, printable};
+use super::text::reason;
 
 /// What is in a file that the configuration names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,7 +61,7 @@ impl FileUse {
 /// Looks whether a file can be used.
 pub(super) fn look(file: &FileUse) -> Result<(), String> {
     let shown = printable(&file.path.to_string_lossy());
-    let plain = |error: std::io::Error| format!("{shown}: cannot be read: {}", error.kind());
+    let plain = |error: std::io::Error| format!("{shown}: cannot be read: {}", reason(&error));
     let metadata = fs::metadata(&file.path).map_err(plain)?;
     if !metadata.is_file() {
         return Err(format!("{shown}: is no regular file"));

@@ -158,7 +158,8 @@ fn key(pool: &Section<'_>) -> Vec<KeySource> {
     let Some(sources) = pool.list("key", KEY_SOURCES_MAX, parsed(KeySource::parse)) else {
         return vec![KeySource::Affinity];
     };
-    if sources.is_empty() {
+    // Sources that cannot be read have been told one by one.
+    if pool.is_empty_list("key") {
         pool.refuse("key", "is empty: leave it out for [\"cookie\"]");
     }
     for (index, source) in sources.iter().enumerate() {

@@ -3,16 +3,24 @@
 //! Knows of TOML only what a header and a key look like, to say where a line stands that does not parse.
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::diagnostic::printable;
 use super::source::FILE_BYTES_MAX;
 use super::tree;
 
+/// Why a file cannot be read, as the system's own tools say it.
+pub(super) fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "no such file or directory".to_owned(),
+        kind => kind.to_string(),
+    }
+}
+
 /// The text of a regular file, at most one byte more than the limit; a pipe or device would never end.
 pub(super) fn text_of(path: &Path) -> Result<String, String> {
-    let plain = |error: std::io::Error| format!("cannot be read: {}", error.kind());
+    let plain = |error: io::Error| format!("cannot be read: {}", reason(&error));
     if !fs::metadata(path).map_err(plain)?.is_file() {
         return Err("is no regular file".to_owned());
     }

@@ -148,7 +148,7 @@ fn active(view: &View, pools: &[&PoolView]) -> Health {
             return Health::new(Word::No, format!("passive: {active} is active for {name}"));
         }
         if !pool.can_seat_in(here) {
-            return Health::new(Word::No, format!("no server accepts sessions: {name}"));
+            return Health::new(Word::No, format!("active, but no server accepts sessions: {name}"));
         }
     }
     Health::new(Word::Ok, format!("active: {here}"))

@@ -180,6 +180,15 @@ fn one_stands_where_ones_peer_says() {
 }
 
 #[test]
+fn a_list_whose_elements_are_wrong_is_not_called_empty() {
+    let text = REFERENCE.replacen("\"query:agent\", \"header:x-agent-id\", \"cookie\"", "\"path:0\"", 1);
+    let said = mistakes(&text);
+    assert_eq!(said.len(), 1, "{said:#?}");
+    assert!(said[0].contains("path:<n> counts from 1"), "{said:#?}");
+    assert!(mistakes(&text.replacen("\"path:0\"", "", 1))[0].contains("is empty"));
+}
+
+#[test]
 fn all_mistakes_come_at_once_in_order_of_place() {
     let text = REFERENCE
         .replacen("name = \"east-1\"", "name = 1", 1)
@@ -192,7 +201,7 @@ fn all_mistakes_come_at_once_in_order_of_place() {
     assert_eq!(said.len(), 6, "{said:#?}");
     let lines: Vec<u32> = said.iter().map(|said| said.split(':').nth(1).unwrap().parse().unwrap()).collect();
     assert!(lines.is_sorted(), "{said:#?}");
-    assert!(said[2].contains("certs/nothing.pem: cannot be read: entity not found"), "{said:#?}");
+    assert!(said[2].contains("certs/nothing.pem: cannot be read: no such file or directory"), "{said:#?}");
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn a_file_that_cannot_be_used_is_said_so() {
     let said = site.said(&site.load().unwrap_err());
     assert_eq!(said.len(), 2, "it is named twice: {said:?}");
     assert!(
-        said[0].contains("listen.internal.tls.client_ca: certs/ca.pem: cannot be read: entity not found"),
+        said[0].contains("listen.internal.tls.client_ca: certs/ca.pem: cannot be read: no such file or directory"),
         "{said:?}"
     );
     fs::create_dir(site.path("certs/ca.pem")).unwrap();

@@ -239,8 +239,9 @@ pub(super) fn move_session(call: &Call<'_>) -> Result<Reply, Problem> {
             }
         })?;
         let changed = moved.before.server != moved.after.server;
-        let (before, after) =
-            (described(&moved.before, director, call.ask.now), described(&moved.after, director, call.ask.now));
+        // As it was described before the move, whose event is among those that `moves` counts; anew only where somebody else came between.
+        let before = if moved.before == current { before } else { described(&moved.before, director, call.ask.now) };
+        let after = described(&moved.after, director, call.ask.now);
         Ok(Taken { before, after, changed, effect: None, preview: false })
     })
 }

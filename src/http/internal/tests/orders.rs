@@ -150,6 +150,8 @@ fn an_end_names_the_seat_that_it_means() {
         house.order("PUT", "/v1/sessions/ua/1001/server", &json!({ "server": to, "reason": "slow" }).to_string());
     let moved = moved.ok();
     assert_eq!(moved["before"]["server"], seat.server.name.as_str());
+    let was = |side: &str| (moved[side]["moves"].clone(), moved[side]["reason"].clone());
+    assert_eq!((was("before"), was("after")), ((0.into(), "new".into()), (1.into(), "moved".into())));
     assert_eq!((&moved["after"]["server"], &moved["after"]["generation"]), (&to.into(), &2.into()));
     let end = |generation: u32| json!({ "session": seat.session().to_string(), "generation": generation }).to_string();
     let stale = house.order("POST", "/v1/sessions/ua/1001/end", &end(1));
