@@ -4,11 +4,14 @@
 //! time = max(wall at start, last clock value in the journal) + monotonic time since + what peers moved it forward
 //! ```
 //! A jump of the machine's wall clock therefore moves nothing: no timer, no stamp, no expiry. It is only an alarm
-//! ([`Clock::wall_jump`]). On Linux the monotonic clock stands still while a machine is suspended: afterwards the own clock is
-//! behind by that time, timers have not burst, and the alarm says so; a peer moves it forward, or a restart does.
+//! ([`Clock::wall_jump`]).
+//!
+//! On Linux monotonic time is that since boot, which goes on while the machine is suspended; [`std::time::Instant`] stands still
+//! meanwhile. A director whose machine slept therefore finds that it lost time (`maitred_core::director::LOST_MIN`), and its own
+//! clock is still right. Other systems: whatever `Instant` counts there.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use maitred_core::clock::{Mono, Now, Time, millis};
 
@@ -19,21 +22,30 @@ pub const JUMP_MIN: Duration = Duration::from_secs(60);
 pub trait TimeSource: Send + Sync {
     /// The machine's wall clock.
     fn wall(&self) -> SystemTime;
-    /// Time since some fixed moment; never runs backwards.
+    /// Time since some fixed moment, with what the machine slept; never runs backwards.
     fn monotonic(&self) -> Duration;
 }
 
-struct Machine {
-    started: Instant,
-}
+struct Machine;
 
 impl TimeSource for Machine {
     fn wall(&self) -> SystemTime {
         SystemTime::now()
     }
 
+    #[cfg(target_os = "linux")]
     fn monotonic(&self) -> Duration {
-        self.started.elapsed()
+        use rustix::time::{ClockId, clock_gettime};
+        // It cannot lie before the boot.
+        Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default()
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn monotonic(&self) -> Duration {
+        use std::sync::OnceLock;
+        use std::time::Instant;
+        static BEGAN: OnceLock<Instant> = OnceLock::new();
+        BEGAN.get_or_init(Instant::now).elapsed()
     }
 }
 
@@ -50,7 +62,7 @@ impl Clock {
     /// Starts the clock; `last` is the journal's last value, so that stamps never run backwards over a restart.
     #[must_use]
     pub fn new(last: Option<Time>) -> Self {
-        Self::with_source(last, Box::new(Machine { started: Instant::now() }))
+        Self::with_source(last, Box::new(Machine))
     }
 
     /// The same with other sources, for tests and demonstrations.
@@ -81,8 +93,8 @@ impl Clock {
         self.base.fetch_max(to.0.saturating_sub(elapsed), Ordering::Relaxed);
     }
 
-    /// How far the wall clock is from the own one, if by more than [`JUMP_MIN`]: somebody set it, the machine slept, or the
-    /// journal was written under a later clock.
+    /// How far the wall clock is from the own one, if by more than [`JUMP_MIN`]: somebody set it, or the journal was written
+    /// under a later clock.
     #[must_use]
     pub fn wall_jump(&self) -> Option<WallJump> {
         let (wall, own) = (self.wall(), self.now().time);

@@ -14,4 +14,5 @@ mod reload;
 mod restart;
 mod servers;
 mod state;
+mod suspended;
 mod thousand;

@@ -72,6 +72,8 @@ fn row_24_a_clock_that_jumps_moves_nobody_and_fells_nobody() {
             director.lines_with(&["event=\"clock_jump\""]).last().is_some_and(|line| line.contains(told))
         });
     }
+    // It has lived through all of it.
+    assert_eq!(director.lines_with(&["event=\"time_lost\""]), Vec::<String>::new());
 }
 
 #[test]
