@@ -9,8 +9,9 @@ use std::time::Duration;
 pub const BEHIND_MAX: Duration = Duration::from_millis(50);
 /// Longest pause between two commits: less than half of [`BEHIND_MAX`], the rest is for the commits themselves.
 const PAUSE_MAX: Duration = Duration::from_millis(20);
-/// Shortest pause, so that a slow disk does not make the thread spin.
-pub(super) const PAUSE_MIN: Duration = Duration::from_millis(1);
+/// A pause is at least this part of a commit, so that a slow disk does not make the thread spin: what it costs is lost in what the
+/// disk takes.
+const PAUSE_SHARE: u32 = 8;
 /// Time for what is not counted: the thread is woken late, the lock of a shard is held by others.
 const SPARE: Duration = Duration::from_millis(5);
 /// A commit that takes longer carries too much, where it carries much.
@@ -39,10 +40,12 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// The pause before the next commit: a change that just misses one waits for the rest of it, this pause and the next one.
-    pub(super) fn pause(&self) -> Duration {
-        let commits = self.slowest.saturating_mul(2);
-        BEHIND_MAX.saturating_sub(commits).saturating_sub(SPARE).clamp(PAUSE_MIN, PAUSE_MAX)
+    /// The pause before the next look for changes. One that just misses a commit waits for the rest of it, this pause and the next
+    /// commit; where there was nothing to commit it waits for the pause and one commit.
+    pub(super) fn pause(&self, committed: bool) -> Duration {
+        let commits = self.slowest.saturating_mul(if committed { 2 } else { 1 });
+        let left = BEHIND_MAX.saturating_sub(commits).saturating_sub(SPARE);
+        left.max(self.slowest / PAUSE_SHARE).min(PAUSE_MAX)
     }
 
     /// Bytes that the next commit may carry.
@@ -74,18 +77,37 @@ impl Pace {
 mod tests {
     use super::*;
 
+    /// What is learnt from one commit.
+    fn after(millis: u64) -> Pace {
+        let mut pace = Pace::default();
+        pace.learn(Duration::from_millis(millis), 0);
+        pace
+    }
+
     #[test]
     fn a_change_that_just_misses_a_commit_is_written_in_time_as_long_as_two_commits_and_a_breath_fit() {
         for millis in 0..22 {
-            let (took, mut pace) = (Duration::from_millis(millis), Pace::default());
-            pace.learn(took, 0);
-            assert!(pace.pause() + took * 2 + SPARE <= BEHIND_MAX, "{millis} ms");
+            let pace = after(millis);
+            assert!(pace.pause(true) + pace.slowest * 2 + SPARE <= BEHIND_MAX, "{millis} ms");
         }
-        let mut pace = Pace::default();
-        pace.learn(Duration::from_secs(3), 0);
-        assert_eq!(pace.pause(), PAUSE_MIN, "a disk that hangs");
+        for millis in 0..40 {
+            let pace = after(millis);
+            assert!(pace.pause(false) + pace.slowest + SPARE <= BEHIND_MAX, "{millis} ms, nothing to commit before");
+        }
+        let mut pace = after(3000);
         (0..1000).for_each(|_| pace.learn(Duration::from_millis(1), 0));
-        assert_eq!(pace.pause(), PAUSE_MAX, "and is well again");
+        assert_eq!(pace.pause(true), PAUSE_MAX, "a disk that hung is well again");
+    }
+
+    #[test]
+    fn a_slow_disk_makes_nobody_spin() {
+        for millis in 20..5000 {
+            let pace = after(millis);
+            for committed in [true, false] {
+                assert!(pace.pause(committed) >= Duration::from_micros(2500), "{millis} ms");
+                assert!(pace.pause(committed) <= PAUSE_MAX, "{millis} ms");
+            }
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::health::{Condition, JournalHealth, Status, Trouble};
 use super::log::{Fault, Log, Superfluous};
 use super::meters::Meters;
 use super::opening::Command;
-use super::pace::{PAUSE_MIN, Pace};
+use super::pace::Pace;
 use super::place::Place;
 
 /// An idle director writes its clock this often. After a kill the clock resumes at most this much too early, which matters only
@@ -29,6 +29,8 @@ const CLOCK_EVERY: Duration = Duration::from_secs(10);
 /// First and longest pause between two attempts to open a failing journal.
 const RETRY_MIN: Duration = Duration::from_millis(250);
 const RETRY_MAX: Duration = Duration::from_secs(5);
+/// Pause between two pages of a snapshot that makes good for damage.
+const REPAIR_PAUSE: Duration = Duration::from_millis(1);
 /// A file whose database fails this often in a row, although it opens, is set aside.
 const DISTRUST_AFTER: u32 = 3;
 
@@ -55,6 +57,8 @@ pub(super) struct Writer {
     pace: Pace,
     /// More changes wait than the last commit could carry.
     waiting: bool,
+    /// The last round had something to commit.
+    committed: bool,
     /// When all changes were last taken: nothing in the next commit is older.
     drained: Instant,
 }
@@ -86,6 +90,7 @@ impl Writer {
             clock_due: now,
             pace: Pace::default(),
             waiting: false,
+            committed: false,
             drained: now,
         }
     }
@@ -138,9 +143,9 @@ impl Writer {
         if self.waiting {
             Duration::ZERO
         } else if repairs {
-            PAUSE_MIN
+            REPAIR_PAUSE
         } else {
-            self.pace.pause()
+            self.pace.pause(self.committed)
         }
     }
 
@@ -202,7 +207,8 @@ impl Writer {
         };
         let bytes = self.batches.bytes();
         let rows = self.batches.finish(clock);
-        if !rows.is_empty() || superfluous.is_some() || began >= self.clock_due {
+        self.committed = !rows.is_empty() || superfluous.is_some() || began >= self.clock_due;
+        if self.committed {
             self.health.publish(Status { busy_since: Some(began), ..self.status });
             log.write(rows, clock, superfluous)?;
             let took = began.elapsed();

@@ -1,7 +1,6 @@
 //! Directors that are killed, stopped, replaced, or whose clocks are wrong: rows 10 to 13 and 25, with peers.
 
 use std::fs;
-use std::time::Duration;
 
 use hyper::Method;
 use serde_json::json;
@@ -12,8 +11,6 @@ use crate::support::sites::Sites;
 use crate::support::wait;
 
 const ALL: [&str; 4] = ["east-1", "east-2", "west-1", "west-2"];
-/// What is older than this when all directors are killed must be on disk: the journal's 50 ms, and what a busy machine needs.
-const WRITTEN_AFTER: Duration = Duration::from_secs(1);
 
 fn nothing_happened(sites: &Sites) {
     for (name, director) in sites.directors() {
@@ -34,7 +31,7 @@ fn rows_10_and_12_all_directors_are_killed_at_once_and_nobody_is_lost_by_journal
     };
     let homes: Vec<_> =
         browsers.iter_mut().zip(ALL.iter().cycle()).map(|(browser, at)| visit(&sites, browser, at)).collect();
-    std::thread::sleep(WRITTEN_AFTER);
+    ALL.iter().for_each(|name| sites.director(name).wait_until_written());
     for round in 0..2 {
         ALL.iter().for_each(|name| sites.director_mut(name).kill());
         if round == 1 {

@@ -21,6 +21,10 @@ use super::process::Process;
 use super::stub::{HEALTH, StubServer};
 use super::{ports, wait};
 
+/// After so many more commits of the journal everything is on disk that was answered before they were counted: the first of them may
+/// have been under way already.
+pub(crate) const ALL_WRITTEN: u64 = 2;
+
 /// What to run. Lines are TOML, put at the end of their table.
 #[derive(Clone, Default)]
 pub(crate) struct Plan {
@@ -316,6 +320,26 @@ impl Director {
         let page = self.client().get(&self.metrics_url("/metrics")).text();
         let value = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ').map(str::to_owned))?;
         value.parse().ok()
+    }
+
+    /// So often has the journal written what had changed, and has it on disk.
+    pub(crate) fn commits(&self) -> u64 {
+        // Whole and small.
+        self.metric("maitred_journal_commits_total").map_or(0, |commits| commits as u64)
+    }
+
+    /// Waits until everything that was answered by now is on disk.
+    #[track_caller]
+    pub(crate) fn wait_until_written(&self) {
+        let (enough, mut mark) = (self.commits() + ALL_WRITTEN, 0);
+        wait::until("what was answered is on disk", || {
+            // Something to write.
+            let key = format!("written-{enough}-{mark}");
+            mark += 1;
+            let answer = self.client().post_json(&self.url("/maitred/v1/sessions"), &json!({"pool": "ua", "key": key}));
+            assert_eq!(answer.status, 201, "{answer:?}");
+            self.commits() >= enough
+        });
     }
 
     /// What the internal listener shows of a server.
