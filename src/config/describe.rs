@@ -326,9 +326,9 @@ impl fmt::Display for Summary<'_> {
             }
             for check in &edge.checks {
                 let label = check.name.as_deref().unwrap_or("main");
-                let path = if check.probe.is_http() { check.path.as_str() } else { "" };
+                let path = if check.probe.is_http() { format!(" {}", check.path.as_str()) } else { String::new() };
                 let interval = humantime::format_duration(settings.health.interval);
-                writeln!(f, "  check {label}: {} {path} every {interval}", check.probe.as_str())?;
+                writeln!(f, "  check {label}: {}{path} every {interval}", check.probe.as_str())?;
             }
         }
         Ok(())

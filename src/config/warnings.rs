@@ -22,6 +22,7 @@ pub(super) fn pools(pools: &[ReadPool<'_>], prefix: Option<&PathPrefix>) {
             server_alone(pool, server);
         }
     }
+    hidden_routes(pools);
 }
 
 fn pool_alone(pool: &ReadPool<'_>) {
@@ -69,6 +70,28 @@ fn routes(pool: &ReadPool<'_>, prefix: Option<&PathPrefix>) {
         let own = prefix.is_some_and(|prefix| prefix.covers(stem)) || stem == "/health" || stem.starts_with("/health/");
         if own {
             section.warn("path", "lies in maitred's own paths, which come first: nobody reaches the pool by it");
+        }
+    }
+}
+
+/// A route for any host is not asked where another one names the host, however short that one's path is.
+fn hidden_routes(pools: &[ReadPool<'_>]) {
+    let mut named: BTreeMap<&Host, Vec<(&PathPrefix, &ReadPool<'_>)>> = BTreeMap::new();
+    for pool in pools {
+        for (host, path) in pool.routes.iter().filter_map(|(route, _)| Some((route.host.as_ref()?, &route.path))) {
+            named.entry(host).or_default().push((path, pool));
+        }
+    }
+    for pool in pools {
+        for (route, section) in pool.routes.iter().filter(|(route, _)| route.host.is_none()) {
+            let hiding = named.iter().find_map(|(host, routes)| {
+                let covering = routes.iter().filter(|(path, _)| path.covers(route.path.stem()));
+                let (path, first) = covering.max_by_key(|(path, _)| path.stem().len())?;
+                (!std::ptr::eq(*first, pool)).then_some((host, path, first.name.as_ref()))
+            });
+            if let Some((host, path, Some(first))) = hiding {
+                section.warn("path", format!("is not asked under {host}: pool {first} names that host, with {path}"));
+            }
         }
     }
 }

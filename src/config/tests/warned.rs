@@ -23,6 +23,13 @@ fn the_reference_warns_of_minted_keys_only() {
     assert_eq!(warned(&handed), [""; 0]);
 }
 
+/// A further pool with this line.
+fn second_pool(line: &str) -> String {
+    format!(
+        "[[pool]]\nname = \"cob\"\ndatacenters = [\"east\"]\n{line}\n[[pool.server]]\nname = \"cb1\"\ndatacenter = \"east\"\nurl = \"https://cb1.example.com\"\n"
+    )
+}
+
 #[test]
 fn what_will_hurt_is_told() {
     for (from, to, reason) in [
@@ -64,6 +71,14 @@ fn what_will_hurt_is_told() {
         let said = warned(&text);
         assert!(said.iter().any(|said| said.contains(reason)), "{to}: {said:#?}");
     }
+    let text = format!("{REFERENCE}\n{}", second_pool("route = [{ path = \"/cobrowse\" }]"));
+    let said = warned(&text);
+    let hidden = "pool.route.path: is not asked under agents.example.com: pool ua names that host, with /";
+    assert!(said.iter().any(|said| said.contains(hidden)), "{said:#?}");
+    let named =
+        second_pool("route = [{ path = \"/cobrowse\" }, { host = \"agents.example.com\", path = \"/cobrowse\" }]");
+    let said = warned(&format!("{REFERENCE}\n{named}"));
+    assert!(!said.iter().any(|said| said.contains("is not asked")), "{said:#?}");
     let smallest = warned(SMALLEST);
     for key in ["affinity.key_file", "listen.internal", "pool.route", "pool.key"] {
         assert!(smallest.iter().any(|said| said.contains(&format!(": {key}: "))), "{key}: {smallest:?}");
