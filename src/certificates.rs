@@ -11,6 +11,7 @@ use maitred_core::clock::{Time, millis};
 use maitred_core::ids::DirectorName;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    PKCS_ED25519,
 };
 use thiserror::Error;
 
@@ -62,9 +63,9 @@ pub enum DevCertificateError {
 pub enum Usage {
     /// A listener or a server.
     Server,
-    /// An operator or a server that reports.
+    /// An operator.
     Client,
-    /// A director among its peers, both at once.
+    /// A director among its peers, or a server that beats: both at once.
     Both,
 }
 
@@ -206,7 +207,7 @@ pub struct DevCertificates {
 
 impl DevCertificates {
     /// Writes the whole set: `ca.pem`, `public`, `internal`, `peer` and `operator` (`.pem` and `.key` each), the further servers,
-    /// and `affinity.keys`. Secrets get mode 0600.
+    /// `affinity.keys` and `ticket.pem`. Secrets get mode 0600.
     ///
     /// # Errors
     /// When one of the files exists (then nothing is written), or cannot be written.
@@ -235,8 +236,11 @@ impl DevCertificates {
         }
         authority.issue(&[&names.operator], Usage::Client)?.write(folder, "operator")?;
         for (stem, server_names) in &names.servers {
-            authority.issue(server_names, Usage::Server)?.write(folder, stem)?;
+            authority.issue(server_names, Usage::Both)?.write(folder, stem)?;
         }
+        let ticket = KeyPair::generate_for(&PKCS_ED25519)
+            .map_err(|source| DevCertificateError::Make { names: "tickets".to_owned(), source })?;
+        write_secret(&folder.join("ticket.pem"), &ticket.serialize_pem())?;
         let keys = folder.join("affinity.keys");
         if keys.exists() {
             fs::remove_file(&keys).map_err(|source| DevCertificateError::Write { path: keys.clone(), source })?;
@@ -257,7 +261,7 @@ impl DevCertificates {
         let stems = stems.chain(names.directors.iter().map(peer_stem));
         let stems = stems.chain(names.servers.iter().map(|(stem, _)| stem.clone()));
         let pairs = stems.flat_map(|stem| [format!("{stem}.pem"), format!("{stem}.key")]);
-        ["ca.pem".to_owned(), "affinity.keys".to_owned()].into_iter().chain(pairs).collect()
+        ["ca.pem", "ticket.pem", "affinity.keys"].into_iter().map(str::to_owned).chain(pairs).collect()
     }
 }
 
@@ -280,7 +284,8 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::credentials::Keyring;
+    use crate::config::TicketAlgorithm;
+    use crate::credentials::{Keyring, TicketKeys};
     use crate::tls::Identity;
 
     #[test]
@@ -295,11 +300,12 @@ mod tests {
         let set = DevCertificates::create(&certs, &names).unwrap();
         for file in DevCertificates::files(&names) {
             let mode = fs::metadata(set.path(&file)).unwrap().permissions().mode() & 0o777;
-            let secret = !file.ends_with(".pem");
+            let secret = !file.ends_with(".pem") || file == "ticket.pem";
             assert_eq!(secret, mode == 0o600, "{file} has mode {mode:o}");
         }
         assert_eq!(fs::read_dir(&certs).unwrap().count(), DevCertificates::files(&names).len());
         assert!(Keyring::load(&set.path("affinity.keys")).is_ok());
+        assert!(TicketKeys::load(&set.path("ticket.pem"), TicketAlgorithm::EdDsa).is_ok());
         let shown = Identity::load(&set.path("peer-west-1.pem"), &set.path("peer-west-1.key")).unwrap();
         let shown = shown.names();
         assert!(shown.contains(&"west-1".to_owned()) && !shown.contains(&"east-1".to_owned()), "{shown:?}");
@@ -309,6 +315,18 @@ mod tests {
         assert_eq!(fs::read(set.path("public.pem")).unwrap(), before);
         DevCertificates::replace(&certs, &names).unwrap();
         assert_ne!(fs::read(set.path("public.pem")).unwrap(), before);
+    }
+
+    #[test]
+    fn a_server_may_show_its_certificate_to_a_director_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = DevNames { servers: vec![("ua1".into(), vec!["ua1.test".into()])], ..DevNames::default() };
+        let set = DevCertificates::create(folder.path(), &names).unwrap();
+        let pem = fs::read(set.path("ua1.pem")).unwrap();
+        let (_, pem) = x509_parser::pem::parse_x509_pem(&pem).unwrap();
+        let certificate = pem.parse_x509().unwrap();
+        let usage = certificate.extended_key_usage().unwrap().unwrap().value;
+        assert!(usage.server_auth && usage.client_auth, "{usage:?}");
     }
 
     #[test]

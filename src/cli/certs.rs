@@ -13,7 +13,7 @@ use crate::certificates::{DevCertificates, DevNames, peer_stem};
 /// Certificates.
 #[derive(Debug, Subcommand)]
 pub(super) enum CertsCommand {
-    /// Write an authority, certificates for all listeners and the operator, and affinity keys, for development only
+    /// Write an authority, certificates for all listeners and the operator, affinity keys and a ticket key, for development only
     ///
     /// The authority's key is thrown away at once, so nothing can be issued or renewed by it later.
     Dev(DevArguments),
@@ -60,6 +60,7 @@ pub(super) fn run(command: CertsCommand) -> anyhow::Result<Exit> {
         ("peer.pem", "[listen.peer] of a director without peers"),
         ("operator.pem", "maitred's own commands, and curl --cert"),
         ("affinity.keys", "[affinity] key_file"),
+        ("ticket.pem", "[ticket] key_file"),
     ] {
         files.push((made.path(file).to_string_lossy().into_owned(), purpose.to_owned()));
     }
@@ -90,7 +91,7 @@ fn director(text: &str) -> Result<DirectorName, String> {
 fn server(text: &str) -> Result<(String, Vec<String>), String> {
     let (stem, names) = text.split_once('=').ok_or("is not FILE=NAME[,NAME…]")?;
     let plain = !stem.is_empty() && stem.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
-    let reserved = ["ca", "public", "internal", "peer", "operator", "affinity"].contains(&stem);
+    let reserved = ["ca", "public", "internal", "peer", "operator", "affinity", "ticket"].contains(&stem);
     let reserved = reserved || stem.starts_with("peer-");
     if !plain || reserved {
         return Err("FILE is letters, digits, '-' and '_', and none of the set's own names".to_owned());
@@ -106,7 +107,7 @@ mod tests {
     #[test]
     fn a_server_is_a_file_and_its_names() {
         assert_eq!(server("ua1=a.test,b.test").unwrap(), ("ua1".into(), vec!["a.test".into(), "b.test".into()]));
-        for bad in ["ua1", "ua1=", "=a.test", "../x=a.test", "ca=a.test", "peer-x=a.test"] {
+        for bad in ["ua1", "ua1=", "=a.test", "../x=a.test", "ca=a.test", "peer-x=a.test", "ticket=a.test"] {
             assert!(server(bad).is_err(), "{bad}");
         }
     }
