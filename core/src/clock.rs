@@ -42,6 +42,13 @@ impl Since {
         self.before.saturating_add(now.since(self.heard))
     }
 
+    /// Whether it lies after another one.
+    #[must_use]
+    pub fn is_after(self, other: Self) -> bool {
+        let (heard, others) = (Duration::from_millis(self.heard.0), Duration::from_millis(other.heard.0));
+        heard.saturating_add(other.before) > others.saturating_add(self.before)
+    }
+
     /// When it becomes older than `lasts`; the moment at which it was heard of when it was by then.
     #[must_use]
     pub fn lapses(self, lasts: Duration) -> Mono {

@@ -23,11 +23,13 @@ pub enum Fault {
     ConfirmStamps,
     /// A director that was stopped goes on as if no time had passed.
     Sleepwalk,
+    /// What a server says of itself in a beat to another director is not taken.
+    HearNoBeats,
 }
 
 impl Fault {
     /// All that can be planted.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::ClampOnRead,
         Self::DropBySequence,
         Self::FreezeAlone,
@@ -37,6 +39,7 @@ impl Fault {
         Self::NoDelay,
         Self::ConfirmStamps,
         Self::Sleepwalk,
+        Self::HearNoBeats,
     ];
 
     /// The word of the command line.
@@ -52,6 +55,7 @@ impl Fault {
             Self::NoDelay => "no-delay",
             Self::ConfirmStamps => "confirm-stamps",
             Self::Sleepwalk => "sleepwalk",
+            Self::HearNoBeats => "hear-no-beats",
         }
     }
 }

@@ -13,11 +13,13 @@ use crate::health::Vote;
 use crate::ids::{DatacenterName, DirectorName, Generation, IncarnationTag, Key, PoolName, ServerName, SessionId};
 
 /// The newest protocol that this build speaks.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 /// From this version on events are shared.
 pub const VERSION_OF_EVENTS: u16 = 2;
 /// From this version on servers' lists are shared.
 pub const VERSION_OF_LISTS: u16 = 3;
+/// From this version on what servers say of themselves in beats is shared.
+pub const VERSION_OF_SAID: u16 = 4;
 /// The oldest one. N and N-1 interoperate.
 pub const VERSION_MIN: u16 = 1;
 /// Largest encoded data message, in bytes (R17).
@@ -28,6 +30,8 @@ pub const ENTRIES_MAX: usize = 1024;
 pub const WORDS_MAX: usize = 256;
 /// Most items of servers' lists in one message.
 pub const LIST_ITEMS_MAX: usize = 256;
+/// Most dependencies of servers in one message.
+pub const SAID_DEPENDS_MAX: usize = 1024;
 /// Entries of an answer about one key at most: two seats, a state, a confirm.
 pub const TOLD_ENTRIES_MAX: usize = 4;
 /// Most directors that one message tells positions of.
@@ -38,7 +42,7 @@ pub const BUCKETS: usize = 4096;
 /// Which queue of a link a message goes through; the first never waits for the second (R17).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lane {
-    /// Greetings, pings, acknowledgements, orders, votes, roles, what servers list.
+    /// Greetings, pings, acknowledgements, orders, votes, roles, what servers list and say of themselves.
     Words,
     /// Sessions: counted against the window.
     Data,
@@ -186,6 +190,31 @@ pub enum ListSays {
     },
 }
 
+/// What a server says of itself in the latest beat that somebody heard. Absent is unknown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SaidWord {
+    /// Who says it.
+    pub server: ServerName,
+    /// To whom it beat.
+    pub director: DirectorName,
+    /// That director's run.
+    pub run: u64,
+    /// The beat: rises with each one of a run, so that a word which went around is not younger than it is.
+    pub beat: u64,
+    /// How long ago that beat came, in milliseconds, all hops included.
+    pub age_ms: u64,
+    /// The server's life.
+    pub incarnation: IncarnationTag,
+    /// Sessions that it holds.
+    pub sessions: Option<u32>,
+    /// Sessions that it can hold.
+    pub capacity: Option<u32>,
+    /// It asks for no new sessions.
+    pub draining: Option<bool>,
+    /// Its configured dependencies: true is up.
+    pub depends: Vec<(String, bool)>,
+}
+
 /// Everything that is said on a link.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Message {
@@ -284,6 +313,8 @@ pub enum Message {
     },
     /// What servers list otherwise than the table says, own words and heard ones.
     Lists(Vec<ListWord>),
+    /// What servers say of themselves in beats, own words and heard ones.
+    Said(Vec<SaidWord>),
 }
 
 impl Message {
@@ -302,7 +333,8 @@ impl Message {
             | Self::Told { .. }
             | Self::EventsKnown(_)
             | Self::Events { .. }
-            | Self::Lists(_) => Lane::Words,
+            | Self::Lists(_)
+            | Self::Said(_) => Lane::Words,
             Self::Digests { .. } | Self::Want { .. } | Self::Bulk { .. } | Self::Synced(_) | Self::Changes { .. } => {
                 Lane::Data
             }
@@ -330,6 +362,10 @@ impl Message {
             Self::Lists(words) => {
                 let items = words.iter().flat_map(|word| &word.says);
                 words.len() * 192 + items.map(|item| 48 + item.key.as_str().len()).sum::<usize>()
+            }
+            Self::Said(words) => {
+                let depends = words.iter().flat_map(|word| &word.depends);
+                words.len() * 224 + depends.map(|(name, _)| 4 + name.len()).sum::<usize>()
             }
             Self::Events { notices, .. } => 96 + notices.iter().map(|notice| 192 + notice.reason.len()).sum::<usize>(),
         }

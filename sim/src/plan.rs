@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use maitred_core::ids::{DatacenterName, DirectorName, PoolName, ServerName};
-use maitred_core::settings::{Failback, FailoverSettings, HealthSettings, PoolSettings, ServerSettings, Settings};
+use maitred_core::settings::{
+    DependencyEffect, Failback, FailoverSettings, HealthSettings, PoolSettings, ServerSettings, Settings,
+};
 
 use crate::random::Random;
 
@@ -65,6 +67,8 @@ pub enum Fault {
     ClockJumps(usize, i64),
     /// An operator says drain (1), maint (2) or ready (0) about a server, at a director.
     Order(usize, usize, u8),
+    /// The server says in its beats that it drains, or that it does not.
+    ServerDrains(usize, bool),
     /// An operator puts a site first, or nobody (2), at a director.
     RoleOrder(usize, usize),
     /// The weights of the servers change at every director.
@@ -180,7 +184,8 @@ impl Plan {
             servers,
         };
         if plan.talks {
-            plan.pool = PoolSettings { beats: true, ..plan.pool };
+            let depends = BTreeMap::from([("mail".to_owned(), DependencyEffect::Degrade)]);
+            plan.pool = PoolSettings { beats: true, depends, ..plan.pool };
         }
         if seed % 50 == 8 {
             // Everybody is away for so long that nothing of them is left.

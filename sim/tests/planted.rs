@@ -54,3 +54,8 @@ fn a_confirm_that_moves_the_stamp_is_found() {
 fn a_director_that_sleepwalks_is_found() {
     found(Fault::Sleepwalk);
 }
+
+#[test]
+fn a_director_that_hears_no_beats_of_others_is_found() {
+    found(Fault::HearNoBeats);
+}

@@ -86,6 +86,37 @@ fn two_minted_keys_and_one_login_are_one_session_and_one_reset() {
 }
 
 #[test]
+fn what_a_server_says_of_itself_to_one_director_holds_at_the_other_too() {
+    let (mut one, two) = (TalkingServer::start("ua1"), TalkingServer::start("ua2"));
+    let mesh = Mesh::of(&[("east-1", "east"), ("west-1", "west")]);
+    let depends = "[[pool.depends]]\nname = \"mail\"\neffect = \"degrade\"";
+    let plan = || TalkingServer::plan(&[&one, &two]).with("end", depends);
+    let (east, west) = (mesh.plan("east-1", plan()).start(), mesh.plan("west-1", plan()).start());
+    wait_for_links(&[&east, &west]);
+    [&east, &west].iter().for_each(|director| director.wait_for_usable(&["ua1", "ua2"]));
+    let shown = |director: &Director| director.operator().get(&director.internal_url("/v1/servers/ua1")).json();
+
+    one.says = [("draining", json!(true)), ("capacity", json!(7)), ("sessions", json!(3))].into();
+    one.beat(&east);
+    wait::for_equal("the other one knows", &(json!(true), json!("draining"), json!(7), json!("east-1")), || {
+        let it = shown(&west);
+        (it["draining"].clone(), it["state"].clone(), it["capacity"].clone(), it["report"]["told_by"].clone())
+    });
+    assert_eq!(shown(&west)["report"]["sessions"], 3);
+    assert_eq!(shown(&east)["report"]["told_by"], Value::Null, "which heard it itself");
+    for number in 0..12 {
+        let seat = start(&west, Some(&format!("new-{number}")), None);
+        assert_eq!(seat["server"]["name"], "ua2", "nobody new comes to a server that drains");
+    }
+    one.says = [("depends", json!({"mail": "down"}))].into();
+    one.beat(&east);
+    wait::for_equal("and what it says next", &(json!(false), json!("degraded")), || {
+        let it = shown(&west);
+        (it["draining"].clone(), it["state"].clone())
+    });
+}
+
+#[test]
 fn a_broken_telephony_link_resets_each_session_once_and_each_comes_back_to_its_server() {
     let (mut one, mut two) = (TalkingServer::start("ua1"), TalkingServer::start("ua2"));
     let depends = "[[pool.depends]]\nname = \"aes\"\neffect = \"reset\"";

@@ -118,7 +118,8 @@ fn row_13_a_director_shares_with_elders_of_each_protocol_what_both_have() {
             core.handle_server_order(&"ua2".parse().unwrap(), &ServerWord::new(OperatorWord::Ready), now).unwrap();
             director.wait_for_usable(&SERVERS);
 
-            // What a list says and the table does not is told to whoever understands it; then comes what everybody does.
+            // What a list says and the table does not, and what a server says of itself, is told to whoever understands it; then comes
+            // what everybody does.
             let other = if seat_at(&director, &here).unwrap().0 == "ua1" { "ua2" } else { "ua1" };
             let held = json!([{"key": here, "via": "self"}]);
             let beat = json!({"incarnation": "one", "held": held, "held_seq": turn});
@@ -126,7 +127,7 @@ fn row_13_a_director_shares_with_elders_of_each_protocol_what_both_have() {
             let last = format!("last-{turn}");
             let seat = started_at(&director, &last);
             wait::for_equal("the last start is known to the elder", &Some(seat), || seat_of(&elder, &last));
-            let since = [("votes", 1), ("roles", 1), ("orders", 1), ("events", 2), ("lists", 3)];
+            let since = [("votes", 1), ("roles", 1), ("orders", 1), ("events", 2), ("lists", 3), ("said", 4)];
             for (kind, _) in since.into_iter().filter(|(_, since)| version >= *since) {
                 wait::until(&format!("the elder hears {kind}"), || elder.heard(kind));
             }

@@ -14,7 +14,7 @@ use super::lists::{Desk, Done, Papers};
 use super::resets::{At, MISMATCH_STANDS, Mismatch, OrderId, Over, ResetOrder, judge};
 use super::told::Own;
 use super::walk_in::{Word, outdated_word};
-use crate::clock::Now;
+use crate::clock::{Now, Since};
 use crate::entry::{Life, OutageEntry};
 use crate::health::{Report, ServerHealth};
 use crate::held::{HeldSession, Item, List, Place, TooLong, Whose};
@@ -162,11 +162,13 @@ impl Director {
         if ServerHealth::incarnation(health) != Some(incarnation) && lives.contains(incarnation) {
             return Err(BeatRefusal::FormerLife);
         }
-        self.count_report(&control, server, report, now);
+        let before = health.said().beat().cloned();
         let settings = Arc::clone(&control.settings);
         let changes = control.watch.beat(server, report, &settings, now);
+        control.note_saying(server, before.as_ref());
+        self.count_report(&control, server, report.sessions, Since::new(now.mono, Duration::ZERO), now);
         self.settle(&mut control, changes, now);
-        control.mend_outages(server, now);
+        control.mend_outages(server, report, now);
         Ok(control.outages_of(server).cloned().collect())
     }
 

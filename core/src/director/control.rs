@@ -12,11 +12,11 @@ use super::hearsay::Hearsay;
 use super::orders::GaveWay;
 use super::picture;
 use super::{Director, orders};
-use crate::clock::{Mono, Now};
+use crate::clock::{Mono, Now, Since, millis};
 use crate::entry::{Entry, LastRole, OperatorWord, OutageEntry, RoleOrder};
 use crate::event::{Effect, Event};
 use crate::fault::{Fault, planted};
-use crate::health::{Change, Look, Outcome, Report, ServerChange, State, Turn, Verdict, Watch};
+use crate::health::{Change, Look, Outcome, ServerChange, State, Turn, Verdict, Watch};
 use crate::ids::{PoolName, ServerName};
 use crate::logout::Logouts;
 use crate::role::{Role, Service};
@@ -257,19 +257,23 @@ impl Director {
             let settings = Arc::clone(&control.settings);
             return control.watch.next_probe(server, &settings, now.mono).unwrap_or(UNKNOWN_SERVER_DELAY);
         }
-        if let Outcome::Good(report) = &look.outcome
-            && report.server.as_ref().is_none_or(|name| name == server)
-        {
-            self.count_report(&control, server, report, now);
-        }
         let settings = Arc::clone(&control.settings);
         let changes = control.watch.look(server, look, &settings, now);
+        let report = match &look.outcome {
+            Outcome::Good(report) => Some(report).filter(|it| it.server.as_ref().is_none_or(|name| name == server)),
+            Outcome::Bad(_) => None,
+        };
+        if let Some(report) = report {
+            self.count_report(&control, server, report.sessions, Since::new(now.mono, Duration::ZERO), now);
+        }
         // Most looks change nothing, and weighing the roles asks every server: with a thousand of them each second, that was
         // three quarters of a director's time. Every change still weighs at once.
         if !changes.is_empty() || now.mono.since(control.weighed) >= ROLES_STAND_FOR {
             self.settle(&mut control, changes, now);
         }
-        control.mend_outages(server, now);
+        if let Some(report) = report {
+            control.mend_outages(server, report, now);
+        }
         control.watch.next_probe(server, &settings, now.mono).unwrap_or(UNKNOWN_SERVER_DELAY)
     }
 
@@ -377,20 +381,26 @@ impl Director {
         }
     }
 
-    /// Takes what a report says of load. What it leaves out is unknown: an earlier word, perhaps by a beat beside plain probes,
-    /// stands until it is too old.
-    pub(super) fn count_report(&self, control: &Control, server: &ServerName, report: &Report, now: Now) {
+    /// Takes what a report of the server, already taken, says of load. What it leaves out is unknown: an earlier word, perhaps by
+    /// a beat beside plain probes, stands until it is too old.
+    pub(super) fn count_report(
+        &self,
+        control: &Control,
+        server: &ServerName,
+        sessions: Option<u32>,
+        said: Since,
+        now: Now,
+    ) {
         let ix = self.names.book().server_ix(server);
         let Some((pool, view)) = ix.and_then(|ix| control.view.server_at(ix)) else { return };
-        let known = control.watch.server(server).and_then(|health| health.latest_report());
-        let known = known.filter(|_| *report == Report::default()).and_then(|latest| latest.report.capacity);
-        view.load.limit(report.capacity.or(known).unwrap_or(pool.settings().capacity));
-        match report.sessions {
-            Some(sessions) => view.load.report(sessions, now.mono),
-            None if view.load.reported_at().is_some_and(|at| now.mono.since(at) >= LOAD_REPORT_LASTS) => {
-                view.load.forget_report();
-            }
-            None => {}
+        let own = control.watch.server(server).and_then(|health| health.said().capacity());
+        view.load.limit(own.unwrap_or(pool.settings().capacity));
+        let at = Mono(now.mono.0.saturating_sub(millis(said.age(now.mono))));
+        let known = view.load.reported_at();
+        match sessions {
+            Some(sessions) if known.is_none_or(|known| known <= at) => view.load.report(sessions, at),
+            _ if known.is_some_and(|known| now.mono.since(known) >= LOAD_REPORT_LASTS) => view.load.forget_report(),
+            _ => {}
         }
     }
 }

@@ -39,6 +39,7 @@ pub(super) struct Hearsay {
     pub(super) orders: u64,
     pub(super) own_votes: u64,
     pub(super) own_roles: u64,
+    pub(super) sayings: u64,
 }
 
 #[derive(Debug)]
@@ -53,6 +54,7 @@ struct Told {
     orders: Option<u64>,
     votes: Telling,
     roles: Telling,
+    sayings: Telling,
 }
 
 /// Why a word was dropped, for the count.
@@ -68,6 +70,11 @@ impl Hearsay {
     pub(super) fn orders_are_due(&mut self, peer: &DirectorName) -> bool {
         let told = self.told.entry(peer.clone()).or_default();
         told.orders.replace(self.orders) != Some(self.orders)
+    }
+
+    /// Whether it is time to tell this peer what servers say of themselves; then it counts as told.
+    pub(super) fn sayings_are_due(&mut self, peer: &DirectorName, cadence: Cadence, now: Mono) -> bool {
+        self.told.entry(peer.clone()).or_default().sayings.is_due(self.sayings, cadence, now)
     }
 
     /// Forgets words about what is not configured any more, and of directors that are not.

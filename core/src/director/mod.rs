@@ -41,6 +41,7 @@ mod peers;
 mod picture;
 mod reports;
 mod resets;
+mod sayings;
 mod sessions;
 mod start;
 mod telling;

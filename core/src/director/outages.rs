@@ -11,7 +11,7 @@ use super::control::{Control, Register};
 use super::resets::{At, OrderId, ResetOrder, ResetReason};
 use crate::clock::{Now, Time};
 use crate::entry::{Entry, OutageEntry};
-use crate::health::ServerHealth;
+use crate::health::{Report, ServerHealth};
 use crate::held::{Item, List, Place};
 use crate::ids::{Incarnation, IncarnationTag, ServerName};
 use crate::settings::DependencyEffect;
@@ -58,12 +58,12 @@ impl Control {
         self.take_outage(entry, true);
     }
 
-    /// After a restart the first word that it is up is no turn for `health`, but ends the outage that the journal knows.
-    pub(super) fn mend_outages(&mut self, server: &ServerName, now: Now) {
-        let Some(health) = self.watch.server(server) else { return };
+    /// After a restart the first word that it is up is no turn for `health`, but ends the outage that the journal knows. Only what
+    /// the server says in this report counts: an earlier word may be older than the outage, of which another director told.
+    pub(super) fn mend_outages(&mut self, server: &ServerName, report: &Report, now: Now) {
         let mended: Vec<String> = self
             .outages_of(server)
-            .filter(|entry| entry.is_down() && health.said().dependencies().get(&entry.dependency) == Some(&true))
+            .filter(|entry| entry.is_down() && report.depends.get(&entry.dependency) == Some(&true))
             .map(|entry| entry.dependency.clone())
             .collect();
         for dependency in mended {

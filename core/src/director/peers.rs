@@ -18,7 +18,7 @@ use crate::session::{
 };
 use crate::settings::Settings;
 use crate::view::View;
-use crate::wire::{Message, WORDS_MAX};
+use crate::wire::{Message, VERSION_OF_EVENTS, VERSION_OF_LISTS, VERSION_OF_SAID, WORDS_MAX};
 
 /// Records that one page of a walk looks at.
 const PAGE: usize = 1024;
@@ -180,7 +180,7 @@ impl Director {
         self.wake(now);
         let shelf = self.shelf(now);
         match message {
-            Message::Orders(_) | Message::Votes(_) | Message::Roles(_) | Message::Lists(_) => {
+            Message::Orders(_) | Message::Votes(_) | Message::Roles(_) | Message::Lists(_) | Message::Said(_) => {
                 let way = {
                     let mut peers = self.peers.lock();
                     peers.check(peer, &message)?;
@@ -237,7 +237,11 @@ impl Director {
             if peers.has_room_for_words(peer) {
                 let words = control.words_for(peer, peers.run(), now);
                 peers.say(peer, words);
-                if peers.shares_lists(peer) {
+                if peers.speaks(peer, VERSION_OF_SAID) {
+                    let said = control.sayings_for(peer, peers.run(), now);
+                    peers.say(peer, said);
+                }
+                if peers.speaks(peer, VERSION_OF_LISTS) {
                     let lists = self.lists.told.words_for(peer, &self.me, peers.run(), now.mono);
                     peers.say(peer, lists);
                 }
@@ -247,7 +251,7 @@ impl Director {
         let mut peers = self.peers.lock();
         peers.collect(&shelf, now);
         // Collected and said under one lock: an event goes out before the record that says the same.
-        if peers.has_room_for_words(peer) && peers.shares_events(peer) {
+        if peers.has_room_for_words(peer) && peers.speaks(peer, VERSION_OF_EVENTS) {
             let events = self.news.lock().words_for(peer, now);
             peers.say(peer, events);
         }
@@ -331,6 +335,15 @@ impl Director {
                 for (server, life) in lives {
                     if let Some((_, server)) = control.view.server(&server) {
                         self.lists.note_life(server.ix, life);
+                    }
+                }
+            }
+            Message::Said(words) => {
+                let run = self.peers.lock().run();
+                for word in words {
+                    match self.hear_saying(control, word, (way, run), now) {
+                        Ok(mut found) => changes.append(&mut found),
+                        Err(reason) => dropped.push(reason),
                     }
                 }
             }

@@ -100,7 +100,7 @@ fn draw(control: &Control, pool: &Arc<PoolSettings>, names: &Names, counts: &Cou
             let ix = names.server(&server.name)?;
             let load = counts.of(ix);
             let health = control.watch.server(&server.name);
-            let own = health.and_then(|health| health.latest_report()).and_then(|latest| latest.report.capacity);
+            let own = health.and_then(|health| health.said().capacity());
             load.limit(own.unwrap_or(pool.capacity));
             Ok(ServerView {
                 settings: Arc::clone(server),

@@ -20,7 +20,8 @@ mod watch;
 
 pub use look::{Failure, FailureKind, Look, Outcome, Report};
 pub use observer::{Hearing, Observer, Suspicion, Turn};
-pub use said::{LatestReport, Said};
+pub(crate) use said::WORD_LASTS;
+pub use said::{HeardBeat, LatestReport, Said, Way};
 pub use standing::{Input, Standing, Tier};
 pub use status::{HeardVote, ServerChange, ServerHealth};
 pub use steady::{Steadiness, WEIGHT_STEPS};

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::steady::{Steadiness, WEIGHT_STEPS};
 use super::verdict::{CastVote, State, Verdict, is_seen_up, verdict};
 use super::vote::{Silence, Site, Vote, Voter, vote_lasts};
-use super::{Abstention, Failure, Input, LatestReport, Look, Outcome, Report, Said, Standing};
+use super::{Abstention, Failure, Input, LatestReport, Look, Outcome, Report, Said, Standing, Way};
 use crate::clock::{Mono, Now, Since, Time};
 use crate::entry::{LastVerdict, OperatorWord, ServerOrder};
 use crate::ids::{DatacenterName, DirectorName, Incarnation, ServerName};
@@ -160,7 +160,7 @@ impl ServerHealth {
         }
         match &look.outcome {
             Outcome::Bad(_) => self.voter.look(look, &pool.health, now.mono),
-            Outcome::Good(report) => match self.take_report(report, pool, now, changes) {
+            Outcome::Good(report) => match self.take_report((Way::Look, report), pool, now, changes) {
                 Ok(()) => self.voter.look(look, &pool.health, now.mono),
                 Err(failure) => {
                     let look = Look { took: look.took, outcome: Outcome::Bad(failure) };
@@ -179,12 +179,23 @@ impl ServerHealth {
     /// effect `down` is down.
     pub fn take_report(
         &mut self,
-        report: &Report,
+        report: (Way, &Report),
         pool: &PoolSettings,
         now: Now,
         changes: &mut Vec<ServerChange>,
     ) -> Result<(), Failure> {
         self.said.take(&self.name, report, pool, now.mono, changes)
+    }
+
+    /// Takes what a server said of itself to another director; see [`Said::hear`]. Call [`Self::refresh`] afterwards.
+    pub fn hear_report(
+        &mut self,
+        told: LatestReport,
+        pool: &PoolSettings,
+        now: Now,
+        changes: &mut Vec<ServerChange>,
+    ) -> bool {
+        self.said.hear(told, pool, now.mono, changes)
     }
 
     /// The observer's word (see [`Voter::set_silence`]). Call [`Self::refresh`] afterwards.
@@ -229,9 +240,10 @@ impl ServerHealth {
         self.voter.lapse();
     }
 
-    /// Forgets the votes of directors that are no longer configured.
+    /// Forgets the words of directors that are no longer configured.
     pub fn forget_all_but(&mut self, peers: &BTreeMap<DirectorName, DatacenterName>) {
         self.heard.retain(|director, _| peers.contains_key(director));
+        self.said.forget_all_but(|director| peers.contains_key(director));
     }
 
     /// Takes an order if it is newer than the present one (R15); says whether it was. Call [`Self::refresh`] afterwards.
@@ -423,12 +435,6 @@ impl ServerHealth {
         order.map_or(OperatorWord::Ready, |order| order.word)
     }
 
-    /// Its latest report, and when it came.
-    #[must_use]
-    pub fn latest_report(&self) -> Option<&LatestReport> {
-        self.said.latest()
-    }
-
     /// The present incarnation.
     #[must_use]
     pub fn incarnation(&self) -> Option<&Incarnation> {
@@ -618,7 +624,7 @@ mod tests {
         assert_eq!(one.input(1), Input::Draining);
         one.look(&report(|it| it.sessions = Some(1)), 2);
         assert_eq!(one.input(2), Input::Up);
-        assert_eq!(one.health.latest_report().map(|latest| latest.at), Some(Mono(2)));
+        assert_eq!(one.health.said().latest().map(|latest| latest.said), Some(Since::new(Mono(2), Duration::ZERO)));
     }
 
     #[test]
@@ -630,7 +636,7 @@ mod tests {
         one.look(&bad(FailureKind::Timeout), 700_000);
         assert_eq!(one.input(700_000), Input::Draining, "who does not answer takes nothing back");
         one.look(&good(), 700_001);
-        assert_eq!((one.input(700_001), one.health.latest_report()), (Input::Up, None));
+        assert_eq!((one.input(700_001), one.health.said().latest()), (Input::Up, None));
     }
 
     #[test]
@@ -646,7 +652,7 @@ mod tests {
         }
         let Verdict::Down { failure, .. } = one.health.verdict() else { panic!("{:?}", one.health.verdict()) };
         assert_eq!((failure.kind, failure.detail.as_str()), (FailureKind::WrongName, "says that it is e2"));
-        assert_eq!(one.health.latest_report(), None);
+        assert_eq!(one.health.said().latest(), None);
         assert_eq!(one.health.incarnation(), None);
     }
 

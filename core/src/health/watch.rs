@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::observer::{Hearing, Observer, Suspicion, Turn};
 use super::status::{HeardVote, ServerChange, ServerHealth};
 use super::vote::Site;
-use super::{Look, Report};
+use super::{LatestReport, Look, Report, Way};
 use crate::clock::{Mono, Now};
 use crate::entry::{LastVerdict, OperatorWord, ServerOrder};
 use crate::ids::{DirectorName, PoolName, ServerName};
@@ -103,7 +103,24 @@ impl Watch {
     /// What a server says of itself by a beat.
     pub fn beat(&mut self, server: &ServerName, report: &Report, settings: &Settings, now: Now) -> Vec<Change> {
         // A beat under a wrong name is refused at the door; a dependency that is down counts with the next look.
-        self.with(server, settings, now, |health, pool, changes| drop(health.take_report(report, pool, now, changes)))
+        self.with(server, settings, now, |health, pool, changes| {
+            drop(health.take_report((Way::Beat, report), pool, now, changes));
+        })
+    }
+
+    /// What a server says of itself by a beat that another director heard; `None`: that was known, or something later is.
+    pub fn hear_beat(
+        &mut self,
+        server: &ServerName,
+        told: LatestReport,
+        settings: &Settings,
+        now: Now,
+    ) -> Option<Vec<Change>> {
+        let mut taken = false;
+        let changes = self.with(server, settings, now, |health, pool, changes| {
+            taken = health.hear_report(told, pool, now, changes);
+        });
+        taken.then_some(changes)
     }
 
     /// An operator's order; an older one changes nothing.

@@ -11,7 +11,7 @@ use crate::events::NOTICES_MAX;
 use crate::ids::DirectorName;
 use crate::wire::{
     BUCKETS, Change, DATA_BYTES_MAX, ENTRIES_MAX, LIST_ITEMS_MAX, Lane, Message, POSITIONS_MAX, Position,
-    TOLD_ENTRIES_MAX, WORDS_MAX, weight,
+    SAID_DEPENDS_MAX, TOLD_ENTRIES_MAX, WORDS_MAX, weight,
 };
 
 /// Messages of words that wait for one peer at most: all votes about 10,000 servers by 64 directors are fewer.
@@ -197,6 +197,10 @@ impl Link {
             Message::Lists(words) => {
                 let items: usize = words.iter().map(|word| word.says.len()).sum();
                 words.len() <= WORDS_MAX && items <= LIST_ITEMS_MAX
+            }
+            Message::Said(words) => {
+                let depends: usize = words.iter().map(|word| word.depends.len()).sum();
+                words.len() <= WORDS_MAX && depends <= SAID_DEPENDS_MAX
             }
             Message::Digests { buckets, .. } => buckets.len() == BUCKETS,
             Message::Want { buckets } => buckets.len() == Buckets::BYTES,

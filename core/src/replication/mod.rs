@@ -25,9 +25,7 @@ use crate::clock::{Mono, Now, Time};
 use crate::entry::Entry;
 use crate::fault::{Fault, planted};
 use crate::ids::{DatacenterName, DirectorName, PoolName};
-use crate::wire::{
-    Change, Hello, Message, POSITIONS_MAX, Position, VERSION, VERSION_MIN, VERSION_OF_EVENTS, VERSION_OF_LISTS,
-};
+use crate::wire::{Change, Hello, Message, POSITIONS_MAX, Position, VERSION, VERSION_MIN};
 use link::Link;
 use log::Log;
 
@@ -227,7 +225,8 @@ impl Peers {
             | Message::Told { .. }
             | Message::EventsKnown(_)
             | Message::Events { .. }
-            | Message::Lists(_) => {}
+            | Message::Lists(_)
+            | Message::Said(_) => {}
             Message::Ping { sent, time, warm, have } => {
                 link.pinged(sent, warm, have, ahead(time, now.time));
             }
@@ -306,16 +305,10 @@ impl Peers {
         self.links.get(peer).is_some_and(|link| link.is_linked() && link.words_are_out())
     }
 
-    /// Whether a linked peer's protocol has events.
+    /// Whether a linked peer's protocol has what came with this version of it.
     #[must_use]
-    pub fn shares_events(&self, peer: &DirectorName) -> bool {
-        self.links.get(peer).is_some_and(|link| link.is_linked() && link.version >= VERSION_OF_EVENTS)
-    }
-
-    /// Whether a linked peer's protocol has servers' lists.
-    #[must_use]
-    pub fn shares_lists(&self, peer: &DirectorName) -> bool {
-        self.links.get(peer).is_some_and(|link| link.is_linked() && link.version >= VERSION_OF_LISTS)
+    pub fn speaks(&self, peer: &DirectorName, version: u16) -> bool {
+        self.links.get(peer).is_some_and(|link| link.is_linked() && link.version >= version)
     }
 
     /// Peers with a link on which both have introduced themselves.

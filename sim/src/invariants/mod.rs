@@ -5,6 +5,7 @@ mod awake;
 mod bound;
 mod codec;
 mod double;
+mod drains;
 mod events;
 mod failover;
 mod fall;
@@ -51,6 +52,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(bound::Bound),
         Box::new(codec::Codec),
         Box::new(double::Double::default()),
+        Box::new(drains::Drains),
         Box::new(events::Events::default()),
         Box::new(failover::Failover),
         Box::new(fall::Fall),

@@ -15,6 +15,8 @@ impl Plan {
         };
         let last =
             if self.talks { last.max(self.draw_swizzle(&mut Random::new(self.seed ^ 0x5712), from)) } else { last };
+        let last =
+            if self.talks { last.max(self.draw_drains(&mut Random::new(self.seed ^ 0xd4a1), from)) } else { last };
         let last = last.max(self.draw_stops(&mut Random::new(self.seed ^ 0x5109), from));
         self.heal_ms = last + 1000;
         self.faults.push((self.heal_ms, Fault::Heal));
@@ -44,6 +46,23 @@ impl Plan {
             }
         }
         until + 10_000
+    }
+
+    /// Now and then a server says that it drains, and takes it back; where deaths or a cut alone decide, nobody does.
+    fn draw_drains(&mut self, random: &mut Random, from: u64) -> u64 {
+        if !matches!(self.story, Story::Mixed | Story::Crashes) || random.percent(40) {
+            return from;
+        }
+        let mut last = from;
+        for _ in 0..random.within(1, 3) {
+            let server = usize::try_from(random.within(0, self.backends() as u64)).unwrap_or(0);
+            let at = from + random.within(0, 120_000);
+            let until = at + random.within(10_000, 150_000);
+            self.faults.push((at, Fault::ServerDrains(server, true)));
+            self.faults.push((until, Fault::ServerDrains(server, false)));
+            last = last.max(until);
+        }
+        last
     }
 
     /// Now and then directors are stopped, for less than anybody notices or for minutes, and go on.

@@ -9,6 +9,8 @@ use super::*;
 
 /// Servers beat this often.
 pub(super) const BEAT_MS: u64 = 2_000;
+/// A dependency of each server breaks and comes back at this pace.
+const MAIL_MS: u64 = 20_000;
 /// An order that was carried out is named in beats for this long.
 const DONE_FOR_MS: u64 = 30_000;
 
@@ -103,8 +105,18 @@ impl World {
         let backend = &mut self.servers[server];
         backend.done.retain(|_, at| now < *at + DONE_FOR_MS);
         let Ok(incarnation) = Incarnation::parse(&format!("life-{}", backend.incarnation)) else { return };
+        let drains = backend.drains.is_some();
+        let report = Report {
+            incarnation: Some(incarnation),
+            // Some say it only when it is so, and some always.
+            draining: if server.is_multiple_of(2) { Some(drains) } else { drains.then_some(true) },
+            capacity: Some(1000),
+            sessions: u32::try_from(backend.held.len()).ok(),
+            depends: BTreeMap::from([("mail".to_owned(), (now / MAIL_MS + server as u64) % 4 != 3)]),
+            ..Report::default()
+        };
         let beat = Beat {
-            report: Report { incarnation: Some(incarnation), ..Report::default() },
+            report,
             held: backend.need_held.then(|| backend.held.values().cloned().collect()),
             held_seq: Some(backend.held_seq),
             done: backend.done.keys().copied().collect(),
@@ -116,6 +128,9 @@ impl World {
         }) else {
             return;
         };
+        if drains {
+            self.servers[server].heard_to_drain.entry(host).or_insert(now);
+        }
         self.pump(host);
         if self.cut.contains(&(desk, node)) {
             return;

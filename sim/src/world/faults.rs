@@ -50,6 +50,12 @@ impl World {
             Fault::Slow(host, by) => self.hosts[host].slow_ms = by,
             Fault::ClockJumps(host, by) => self.hosts[host].skew_ms += by,
             Fault::Order(host, server, word) => self.order(host, server, word),
+            Fault::ServerDrains(server, drains) => {
+                self.servers[server].drains = drains.then_some(self.now);
+                self.servers[server].heard_to_drain.clear();
+                // As with an order: who keeps new ones away is not asked why he gets none.
+                self.servers[server].ordered_at = Some(self.now);
+            }
             Fault::RoleOrder(host, site) => {
                 let site = (site < 2).then(|| self.plan.pool.datacenters[site].clone());
                 let (pool, now) = (self.plan.pool_name(), self.hosts[host].now(self.now));
@@ -69,6 +75,7 @@ impl World {
         }
         for server in 0..self.servers.len() {
             self.serve(server, true, false);
+            self.servers[server].drains = None;
         }
         for host in 0..self.hosts.len() {
             self.hosts[host].slow_ms = 0;
@@ -99,6 +106,8 @@ impl World {
             backend.held.clear();
             backend.done.clear();
             (backend.held_seq, backend.need_held) = (0, false);
+            backend.drains = None;
+            backend.heard_to_drain.clear();
         }
         if backend.serves != serves {
             backend.since = now;

@@ -190,8 +190,12 @@ pub struct Backend {
     pub dead: bool,
     /// Since when `serves` is what it is.
     pub since: u64,
-    /// When an order about it was given last.
+    /// When an order about it was given last, or it said itself that it drains.
     pub ordered_at: Option<u64>,
+    /// Since when it says that it drains.
+    pub drains: Option<u64>,
+    /// Which directors heard that from it, and when first.
+    pub heard_to_drain: BTreeMap<usize, u64>,
     /// The life of its process.
     pub incarnation: u64,
     /// The sessions in its memory.
@@ -284,6 +288,8 @@ impl World {
             dead: false,
             since: 0,
             ordered_at: None,
+            drains: None,
+            heard_to_drain: BTreeMap::new(),
             incarnation: 1,
             held: BTreeMap::new(),
             held_seq: 0,
@@ -415,6 +421,12 @@ impl World {
     #[must_use]
     pub fn linked(&self, a: usize, b: usize) -> bool {
         self.wires.get(&(a.min(b), a.max(b))).is_some_and(|wire| wire.up)
+    }
+
+    /// Since when two directors have the link that they have.
+    #[must_use]
+    pub fn linked_since(&self, a: usize, b: usize) -> Option<u64> {
+        self.wires.get(&(a.min(b), a.max(b))).filter(|wire| wire.up).map(|wire| wire.since)
     }
 
     /// Whether a director has a link that came up since then.

@@ -82,9 +82,7 @@ pub(super) fn add_inputs(
         .settings()
         .depends
         .iter()
-        .map(|(name, effect)| {
-            (name.clone(), json!({ "up": said.dependencies().get(name), "effect": effect_word(*effect) }))
-        })
+        .map(|(name, effect)| (name.clone(), json!({ "up": said.dependency(name), "effect": effect_word(*effect) })))
         .collect();
     let voter = health.voter();
     let parts = [
@@ -96,9 +94,10 @@ pub(super) fn add_inputs(
         ("dependencies", Value::Object(depends)),
         (
             "report",
-            health.latest_report().map_or(Value::Null, |latest| {
+            said.latest().map_or(Value::Null, |latest| {
                 let mut report = report(&latest.report);
-                report["at"] = at(latest.at).into();
+                report["at"] = written(now.time - latest.said.age(now.mono)).into();
+                report["told_by"] = json!(latest.heard.map(|heard| heard.director));
                 report
             }),
         ),

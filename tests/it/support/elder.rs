@@ -15,7 +15,7 @@ use maitred_core::director::Director as Core;
 use maitred_core::ids::DirectorName;
 use maitred_core::session::TableOptions;
 use maitred_core::settings::Settings;
-use maitred_core::wire::{Hello, Message, VERSION_OF_EVENTS, VERSION_OF_LISTS};
+use maitred_core::wire::{Hello, Message, VERSION_OF_EVENTS, VERSION_OF_LISTS, VERSION_OF_SAID};
 use parking_lot::Mutex;
 use tokio_tungstenite::tungstenite::Message as Frame;
 
@@ -126,6 +126,7 @@ impl Talk {
         let (kind, since) = match &message {
             Message::EventsKnown(_) | Message::Events { .. } => ("events", VERSION_OF_EVENTS),
             Message::Lists(_) => ("lists", VERSION_OF_LISTS),
+            Message::Said(_) => ("said", VERSION_OF_SAID),
             Message::Votes(_) => ("votes", 1),
             Message::Roles(_) => ("roles", 1),
             Message::Orders(_) => ("orders", 1),

@@ -26,6 +26,8 @@ pub(crate) struct TalkingServer {
     asked_for_list: bool,
     /// The link that the director knows as `aes`.
     aes: Option<bool>,
+    /// Members of its beats besides.
+    pub(crate) says: BTreeMap<&'static str, Value>,
     done: Vec<String>,
     obeyed: BTreeSet<String>,
     /// The orders that it has carried out, in order.
@@ -44,6 +46,7 @@ impl TalkingServer {
             seq: 1,
             asked_for_list: true,
             aes: None,
+            says: BTreeMap::new(),
             done: Vec::new(),
             obeyed: BTreeSet::new(),
             resets: Vec::new(),
@@ -123,6 +126,9 @@ impl TalkingServer {
         }
         if let Some(works) = self.aes {
             beat["depends"] = json!({"aes": if works { "up" } else { "down" }});
+        }
+        for (member, value) in &self.says {
+            beat[*member] = value.clone();
         }
         let path = format!("/v1/servers/{}/heartbeat", self.name);
         let answer = self.say(director, Method::PUT, &path, &beat);

@@ -7,7 +7,7 @@ use super::rig::*;
 use super::servers::*;
 use crate::director::Rule;
 use crate::seating::{RequestKey, Seat, StartRequest};
-use crate::wire::{Hello, LIST_ITEMS_MAX, ListSays, Message, VERSION_OF_LISTS};
+use crate::wire::{Hello, LIST_ITEMS_MAX, ListSays, Message, VERSION, VERSION_MIN, VERSION_OF_LISTS, VERSION_OF_SAID};
 
 const ALL: [&str; 3] = ["east-1", "east-2", "west-1"];
 const BEAT: Duration = Duration::from_secs(2);
@@ -149,20 +149,25 @@ fn words_about_lists_go_round_a_cut_lapse_with_the_beats_and_are_few() {
 }
 
 #[test]
-fn a_peer_of_the_former_protocol_is_told_no_lists() {
-    let mut rig = Rig::new(of("east-1", &["east-1", "east-2"], &settings(2, 0)));
-    let peer = name("east-2");
-    rig.director.handle_link_up(&peer, rig.now).unwrap();
-    assert!(matches!(rig.director.next_message(&peer, rig.now), Some(Message::Hello(_))));
-    let (datacenter, version) = (name("east"), VERSION_OF_LISTS - 1);
-    let hello = Hello { name: peer.clone(), datacenter, run: 1, version_min: 1, version, config: 0, have: Vec::new() };
-    rig.director.handle_message(&peer, Message::Hello(hello), rig.now).unwrap();
-    let mut server = Server::new("ua1");
-    for _ in 0..50 {
-        server.beat(&mut rig);
-        while let Some(message) = rig.director.next_message(&peer, rig.now) {
-            assert!(!matches!(message, Message::Lists(_)), "{message:?}");
+fn a_peer_of_a_former_protocol_is_told_nothing_that_it_does_not_understand() {
+    for version in VERSION_MIN..=VERSION {
+        let mut rig = Rig::new(of("east-1", &["east-1", "east-2"], &settings(2, 0)));
+        let peer = name("east-2");
+        rig.director.handle_link_up(&peer, rig.now).unwrap();
+        assert!(matches!(rig.director.next_message(&peer, rig.now), Some(Message::Hello(_))));
+        let (datacenter, have) = (name("east"), Vec::new());
+        let hello = Hello { name: peer.clone(), datacenter, run: 1, version_min: 1, version, config: 0, have };
+        rig.director.handle_message(&peer, Message::Hello(hello), rig.now).unwrap();
+        let mut server = Server::new("ua1");
+        let (mut lists, mut said) = (false, false);
+        for _ in 0..50 {
+            server.beat(&mut rig);
+            while let Some(message) = rig.director.next_message(&peer, rig.now) {
+                lists |= matches!(message, Message::Lists(_));
+                said |= matches!(message, Message::Said(_));
+            }
+            rig.pass(Duration::from_millis(100));
         }
-        rig.pass(Duration::from_millis(100));
+        assert_eq!((lists, said), (version >= VERSION_OF_LISTS, version >= VERSION_OF_SAID), "version {version}");
     }
 }

@@ -16,5 +16,6 @@ mod peers;
 mod reports;
 mod resets;
 mod rig;
+mod sayings;
 mod servers;
 mod talk_laws;

@@ -20,6 +20,8 @@ pub(super) struct Server {
     /// Sends its number without the list.
     pub(super) quiet: bool,
     pub(super) depends: Vec<(&'static str, bool)>,
+    /// What else it says of itself.
+    pub(super) says: Report,
     /// Orders carried out, each once.
     pub(super) obeyed: Vec<OrderId>,
 }
@@ -35,6 +37,7 @@ impl Server {
             obey: false,
             quiet: false,
             depends: Vec::new(),
+            says: Report::default(),
             obeyed: Vec::new(),
         }
     }
@@ -49,7 +52,7 @@ impl Server {
 
     pub(super) fn report(&self) -> Report {
         let depends = self.depends.iter().map(|(name, up)| ((*name).to_owned(), *up)).collect();
-        Report { incarnation: Some(self.incarnation.clone()), depends, ..Report::default() }
+        Report { incarnation: Some(self.incarnation.clone()), depends, ..self.says.clone() }
     }
 
     pub(super) fn reborn(&mut self, incarnation: &str) {
