@@ -15,7 +15,7 @@ use std::time::Duration;
 
 pub use story::{Because, NextMove, RoleStory, SiteCount, SiteStory};
 
-use crate::clock::{Mono, Since};
+use crate::clock::{Mono, Since, millis};
 use crate::fault::{Fault, planted};
 use crate::ids::{DatacenterName, DirectorName};
 use crate::settings::{Failback, FailoverSettings, Isolated};
@@ -323,6 +323,7 @@ impl Role {
         }
         self.held = false;
         let from = self.active()?.clone();
+        let failed = self.sites.get(self.active).is_some_and(|site| site.service == Service::Fails);
         // Start-up counts none (R13): a director that comes up while the first site is down has seen no failover.
         if cause == RoleCause::Failover && !starting {
             self.failovers.push_back(now);
@@ -336,8 +337,12 @@ impl Role {
         match cause {
             RoleCause::Isolated => self.began = Some(Since::new(now, Duration::ZERO)),
             RoleCause::Agreed => {
-                let oldest = self.claims.iter().filter(|claim| claim.active == to).map(|claim| claim.began).max();
-                self.began = oldest.map(|before| Since::new(now, before));
+                let began = self.claimed(&to);
+                self.began = began.map(|before| Since::new(now, before));
+                if failed {
+                    // The crowd came when the others left it.
+                    self.left = began.map(|before| Mono(now.0.saturating_sub(millis(before))));
+                }
             }
             RoleCause::Failover | RoleCause::Failback | RoleCause::Order | RoleCause::Configuration => {
                 self.epoch += 1;
@@ -373,6 +378,9 @@ impl Role {
             return Some((at, RoleCause::Order));
         }
         if active.service == Service::Fails {
+            if let Some(at) = self.left_by_others(failover) {
+                return Some((at, RoleCause::Agreed));
+            }
             let patient = now.since(active.last_served) < failover.after && !planted(Fault::NoDelay);
             let next = self.ladder().find(|at| self.sites[*at].service == Service::Serves);
             return next.filter(|at| !patient && *at != self.active).map(|at| (at, RoleCause::Failover));
@@ -400,8 +408,7 @@ impl Role {
         let place = |site: usize| order.iter().position(|at| *at == site).unwrap_or(usize::MAX);
         let began = self.began(now).unwrap_or(Duration::ZERO);
         order.iter().copied().filter(|at| *at != self.active && self.sites[*at].service == Service::Serves).find(|at| {
-            let claims = || self.claims.iter().filter(|claim| claim.active == self.sites[*at].datacenter);
-            let Some(claimed) = claims().map(|claim| claim.began).max() else { return false };
+            let Some(claimed) = self.claimed(&self.sites[*at].datacenter) else { return false };
             if place(*at) < place(self.active) {
                 // The preferred one keeps it when it served without a break since before the other began (R13).
                 self.sites[*at].serves_for(now).is_some_and(|served| served >= began)
@@ -410,6 +417,25 @@ impl Role {
                 !kept && !self.is_stable(self.active, failover, now)
             }
         })
+    }
+
+    /// The site that others hold to be active for as long as this one, which fails, would have to wait: they have been through that
+    /// delay, and a director that has just started, or was stopped, counts no failover of its own.
+    fn left_by_others(&self, failover: &FailoverSettings) -> Option<usize> {
+        if self.order.is_some() && self.order.as_ref() == self.active() {
+            return None;
+        }
+        self.ladder().find(|at| {
+            let site = &self.sites[*at];
+            *at != self.active
+                && site.service == Service::Serves
+                && self.claimed(&site.datacenter) >= Some(failover.after)
+        })
+    }
+
+    /// Since how long others hold a datacenter to be active; `None` when nobody does.
+    fn claimed(&self, datacenter: &DatacenterName) -> Option<Duration> {
+        self.claims.iter().filter(|claim| claim.active == *datacenter).map(|claim| claim.began).max()
     }
 
     /// The ordered site first, then the order of the configuration.
@@ -556,6 +582,37 @@ mod tests {
         role.observe(&dc("west"), Service::Serves, at(1), at(1));
         assert!(role.evaluate(&settings, true, at(20)).is_some_and(|c| c.to == dc("west")));
         assert!(role.failovers.is_empty() || role.failback_after(&settings) == Some(Duration::from_mins(5)));
+    }
+
+    #[test]
+    fn who_was_away_follows_those_who_have_been_through_the_delay_and_counts_no_failover() {
+        let settings = settings(Failback::After(Duration::from_mins(5)));
+        let mut role = two();
+        role.observe(&dc("east"), Service::Serves, at(0), at(0));
+        role.observe(&dc("west"), Service::Serves, at(0), at(0));
+        // It was stopped until now, and the others left the east long ago.
+        role.lapse(Duration::from_secs(100), at(100));
+        role.observe(&dc("east"), Service::Fails, at(100), at(101));
+        role.hear(vec![Claim { epoch: 1, ..claim("west", 14) }]);
+        assert_eq!(role.evaluate(&settings, true, at(101)), None, "they themselves are hardly through it");
+        role.hear(vec![Claim { epoch: 1, ..claim("west", 80) }]);
+        let change = role.evaluate(&settings, true, at(101)).unwrap();
+        assert_eq!((change.to, change.cause, change.epoch), (dc("west"), RoleCause::Agreed, 1));
+        assert_eq!((role.failovers(), role.left()), (0, Some(at(21))));
+        assert_eq!(role.began(at(101)), Some(Duration::from_secs(80)));
+        assert_eq!(role.evaluate(&settings, true, at(200)), None, "once");
+    }
+
+    #[test]
+    fn a_dead_site_that_is_ordered_is_left_after_the_own_delay_whatever_others_hold() {
+        let settings = settings(Failback::After(Duration::from_mins(5)));
+        let mut role = two();
+        role.set_order(Some(dc("east")));
+        role.observe(&dc("west"), Service::Serves, at(0), at(0));
+        role.observe(&dc("east"), Service::Fails, at(100), at(100));
+        role.hear(vec![claim("west", 80)]);
+        assert_eq!(role.evaluate(&settings, true, at(114)), None);
+        assert_eq!(role.evaluate(&settings, true, at(115)).map(|change| change.cause), Some(RoleCause::Failover));
     }
 
     fn claim(active: &str, began: u64) -> Claim {

@@ -11,6 +11,8 @@ use crate::world::{Seen, World};
 const SETTLED_MS: u64 = 30_000 + super::failover::MOVED_AFTER_MS;
 /// What may lie between a server's death and the last vote for it: nothing that is negative.
 const LOOK_MS: u64 = 2_000;
+/// By then a director of the other site has looked at a server that came back.
+const SEEN_MS: u64 = 12_000;
 
 #[derive(Default)]
 pub(super) struct Role {
@@ -64,8 +66,12 @@ impl Invariant for Role {
                     return Ok(());
                 }
                 let servers = world.plan.all_servers().filter(|server| world.plan.site(Node::Server(*server)) == site);
-                let served = servers.map(|server| &world.servers[server]);
-                let last = served.map(|it| if it.serves { world.now } else { it.since }).max().unwrap_or(0);
+                let served: Vec<_> = servers.map(|server| &world.servers[server]).collect();
+                if served.iter().any(|it| it.serves && world.now < it.since + SEEN_MS) {
+                    // It is back, and perhaps nobody has looked; how long it was away is forgotten.
+                    return Ok(());
+                }
+                let last = served.iter().map(|it| if it.serves { world.now } else { it.since }).max().unwrap_or(0);
                 if world.now + LOOK_MS < last + after {
                     return Err(format!("director {host} left {from} {} ms after it served", world.now - last));
                 }
