@@ -210,6 +210,8 @@ fn a_peers_new_certificate_is_taken_without_a_restart() {
         one.metric("maitred_peer_links_closed_total{reason=\"renewed\"}").is_some_and(|closed| closed >= 1.0)
     });
     wait_for_links(&[&one, &two]);
+    let peers = two.operator().get(&two.internal_url("/v1/peers")).json();
+    assert_eq!(peers["peers"][0]["config_differs"], false, "{peers}");
     let seats = crowd(&one, "after", 3);
     wait_until_known(&two, &seats);
 }
