@@ -1,13 +1,14 @@
-//! The line that each start leaves, on a target of its own so that it can be turned down: `maitred::start`.
+//! The line that each start leaves, refused ones too, on a target of its own so that it can be turned down: `maitred::start`.
 
 use std::time::Duration;
 
-use maitred_core::ids::Key;
+use maitred_core::ids::{Key, PoolName};
 use maitred_core::seating::{Affinity, Seat};
 use tracing::{Level, enabled, info};
 
 use crate::config::{KeyLog, StartLog};
 use crate::http::ask::Ask;
+use crate::http::problem::Problem;
 
 /// The target.
 pub const TARGET: &str = "maitred::start";
@@ -34,6 +35,26 @@ pub fn write(ask: &Ask<'_>, seat: &Seat, took: Duration) {
         request_id = ask.id.as_str(),
         duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         "start"
+    );
+}
+
+/// Writes the line of a start that nobody could serve: its page shows a request id that somebody will search for.
+///
+/// A caller who is only to come back later (429) leaves none: a crowd that does not wait would fill the log.
+pub fn refused(ask: &Ask<'_>, pool: &PoolName, key: &Key, problem: &Problem) {
+    if problem.status() != 503 || !enabled!(target: TARGET, Level::INFO) {
+        return;
+    }
+    info!(
+        target: TARGET,
+        pool = %pool,
+        key = key_in_log(ask, key),
+        code = problem.code(),
+        why = %problem.detail(),
+        director = %ask.edge.director.name(),
+        client = ask.client().map(tracing::field::display),
+        request_id = ask.id.as_str(),
+        "refused"
     );
 }
 

@@ -70,15 +70,20 @@ fn ask_director(ask: &Ask<'_>, pool: &PoolSite, wish: Wish<'_>) -> Result<Seat, 
         avoid: wish.avoid.as_ref(),
         session: SessionId(bits_128()?),
     };
-    match ask.edge.director.start(&request, ask.now) {
+    let answer = match ask.edge.director.start(&request, ask.now) {
         // The cookie's session has ended: it is treated as absent, and a NEW session begins under a new key.
         Err(Refusal::SessionEnded) => {
             request.key = RequestKey::Minted(key::mint()?);
             request.shown = None;
-            Ok(ask.edge.director.start(&request, ask.now)?)
+            ask.edge.director.start(&request, ask.now)
         }
-        answer => Ok(answer?),
-    }
+        answer => answer,
+    };
+    answer.map_err(|refusal| {
+        let problem = Problem::from(refusal);
+        start_log::refused(ask, &pool.name, request.key.key(), &problem);
+        problem
+    })
 }
 
 /// The seat that the caller already has at a usable server. Creates nothing.

@@ -13,7 +13,10 @@ use crate::http::public::answer;
 
 /// Answers these targets one after the other and returns what was logged.
 fn logged(config: &Config, targets: &[&str]) -> Vec<Value> {
-    let fixture = Fixture::with(config);
+    logged_by(&Fixture::with(config), targets)
+}
+
+fn logged_by(fixture: &Fixture, targets: &[&str]) -> Vec<Value> {
     let text = lines_of(|| {
         for target in targets {
             let request = TestRequest::with_uri(target).insert_header((HOST_HEADER, HOST)).finish();
@@ -50,6 +53,22 @@ fn each_start_leaves_one_line_that_names_no_agent() {
     }
     assert_eq!(lines[0]["key"], lines[1]["key"], "but it can be searched for");
     assert_eq!((&lines[0]["affinity"], &lines[1]["affinity"]), (&"placed".into(), &"kept".into()));
+}
+
+#[test]
+fn a_start_that_nobody_can_serve_leaves_the_line_that_its_page_is_searched_by() {
+    let mut changes = config();
+    changes.log.starts = StartLog::Changes;
+    let fixture = Fixture::with(&changes);
+    fixture.all_down("ua");
+    let lines = logged_by(&fixture, &["/x?agent=1001"]);
+    let [line] = &lines[..] else { panic!("{lines:?}") };
+    assert_eq!((&line["target"], &line["code"]), (&"maitred::start".into(), &2001.into()), "{line}");
+    assert!(line["why"].as_str().unwrap().contains("are down"), "{line}");
+    for field in ["pool", "key", "director", "request_id"] {
+        assert!(!line[field].is_null(), "{field}: {line}");
+    }
+    assert!(!line.to_string().contains("1001\""), "{line}");
 }
 
 #[test]
