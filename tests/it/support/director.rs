@@ -333,8 +333,8 @@ impl Director {
     pub(crate) fn wait_until_written(&self) {
         let (enough, mut mark) = (self.commits() + ALL_WRITTEN, 0);
         wait::until("what was answered is on disk", || {
-            // Something to write.
-            let key = format!("written-{enough}-{mark}");
+            // Something to write, which no peer has told it.
+            let key = format!("written-{}-{enough}-{mark}", self.id());
             mark += 1;
             let answer = self.client().post_json(&self.url("/maitred/v1/sessions"), &json!({"pool": "ua", "key": key}));
             assert_eq!(answer.status, 201, "{answer:?}");
