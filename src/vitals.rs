@@ -65,6 +65,13 @@ impl Vitals {
         &self.reloads
     }
 
+    /// Whether the certificate that a listener shows now has this name; a listener that shows none has no name.
+    #[must_use]
+    pub fn is_called(&self, listener: &str, host: &str) -> bool {
+        let shown = self.listeners.iter().find(|(name, _)| *name == listener);
+        shown.is_some_and(|(_, server)| server.identity().covers(host))
+    }
+
     /// What the listeners show now.
     pub fn certificates(&self) -> impl Iterator<Item = ShownCertificate> {
         self.listeners.iter().map(|(listener, server)| {

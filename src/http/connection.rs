@@ -341,7 +341,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<Io> {
             if refusal == 0 {
                 // One request has one answer: the parser's word about what stands behind the last one is not said.
                 if !this.waiting.is_ending() {
-                    this.closing = Closing::Refusing(refusal::in_our_words(bytes));
+                    this.closing = Closing::Refusing(refusal::in_our_words(bytes, this.heads.has_long_line()));
                 }
                 return this.poll_close(context).map(|()| Ok(bytes.len()));
             }

@@ -13,6 +13,8 @@ use crate::http::chunks::Chunks;
 
 /// Names of fields are refused from here on. The parser survives twice as much.
 const NAME_BYTES_MAX: usize = 32 << 10;
+/// The parser cannot read a target of about this length, and says no more than that something is wrong.
+pub(super) const FIRST_LINE_BYTES_MAX: usize = 64 << 10;
 /// No part of a line, and no end of one.
 pub(super) const REFUSED: u8 = 0;
 /// The field that says that a body comes in chunks.
@@ -25,6 +27,10 @@ pub(super) struct Heads {
     open: bool,
     /// The line that is being read has had nothing yet, and is not the first one.
     empty: bool,
+    /// The first line of the head is being read.
+    first: bool,
+    /// How long that line is, as far as it has come.
+    first_length: usize,
     /// What was read last could be a method.
     begun: bool,
     /// The last byte of the last read.
@@ -44,7 +50,20 @@ impl Default for Heads {
     fn default() -> Self {
         let (line, kept) = ([0; CHUNKED.len()], 0);
         let (chunked, body) = (false, None);
-        Self { open: false, empty: false, begun: false, last: 0, line, kept, chunked, body, run: Some(0) }
+        let (first, first_length) = (false, 0);
+        Self {
+            open: false,
+            empty: false,
+            first,
+            first_length,
+            begun: false,
+            last: 0,
+            line,
+            kept,
+            chunked,
+            body,
+            run: Some(0),
+        }
     }
 }
 
@@ -56,10 +75,20 @@ impl Heads {
         self.last = bytes.last().copied().unwrap_or(self.last);
     }
 
+    /// Whether the first line of the last head is longer than the parser can read.
+    pub(super) fn has_long_line(&self) -> bool {
+        self.first_length > FIRST_LINE_BYTES_MAX
+    }
+
+    fn open(&mut self) {
+        (self.open, self.empty, self.first, self.first_length) = (true, false, true, 0);
+    }
+
     fn refuse_bare_ends(&mut self, first: bool, bytes: &mut [u8]) {
         let mut at = 0;
         if first && !self.open {
-            (self.open, self.empty, self.body) = (true, false, None);
+            self.open();
+            self.body = None;
         }
         loop {
             if let Some(body) = &mut self.body {
@@ -70,10 +99,15 @@ impl Heads {
                 break;
             }
             if !self.open {
-                (self.open, self.empty) = (true, false);
+                self.open();
             }
             self.begun = false;
-            let Some(end) = memchr(b'\n', &bytes[at..]).map(|end| at + end) else {
+            let end = memchr(b'\n', &bytes[at..]).map(|end| at + end);
+            if self.first {
+                self.first_length += end.unwrap_or(bytes.len()) - at;
+                self.first = end.is_none();
+            }
+            let Some(end) = end else {
                 let left = &bytes[at..];
                 self.empty = self.empty && (left.is_empty() || left == b"\r");
                 self.keep(left);

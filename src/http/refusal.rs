@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use memchr::memrchr_iter;
 
+use crate::http::heads::FIRST_LINE_BYTES_MAX;
 use crate::http::problem::{MEDIA_TYPE, Problem};
 use crate::http::reply;
 use crate::http::request_id::RequestId;
@@ -31,9 +32,14 @@ pub(super) fn find(bytes: &[u8]) -> Option<usize> {
     (is_bare && problem(refusal).is_some()).then_some(window + start)
 }
 
-/// The whole answer instead of the parser's.
-pub(super) fn in_our_words(refusal: &[u8]) -> Bytes {
-    let problem = problem(refusal).unwrap_or(Problem::Internal);
+/// The whole answer instead of the parser's. `long_line`: it may have failed because of the first line's length alone.
+pub(super) fn in_our_words(refusal: &[u8], long_line: bool) -> Bytes {
+    let problem = match problem(refusal) {
+        Some(Problem::Malformed { .. } | Problem::Headers { .. }) if long_line => {
+            Problem::TooLong { limit: FIRST_LINE_BYTES_MAX }
+        }
+        problem => problem.unwrap_or(Problem::Internal),
+    };
     let id = RequestId::of(&actix_http::header::HeaderMap::new()).ok();
     let id = id.as_ref().map_or("-", RequestId::as_str);
     let status = actix_http::StatusCode::from_u16(problem.status()).unwrap_or_default();
@@ -82,7 +88,7 @@ mod tests {
 
     #[test]
     fn our_words_have_a_code_and_an_id() {
-        let answer = String::from_utf8(in_our_words(BARE.as_bytes()).to_vec()).unwrap();
+        let answer = String::from_utf8(in_our_words(BARE.as_bytes(), false).to_vec()).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         assert!(
             head.starts_with("HTTP/1.1 400 Bad Request\r\n") && head.contains("\r\nconnection: close\r\n"),

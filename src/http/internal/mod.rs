@@ -1,7 +1,7 @@
 //! The internal listener: servers and operators, who say who they are before anything else is looked at.
 //!
 //! ```text
-//! request ─ ask (target, Host, limits) ─ page of another origin? 403 ─ access (certificate, token) 401 ─ routes 404, 405, role 403
+//! request ─ ask (target, Host, limits) ─ page of another origin? 403, under another name? 421 ─ access (certificate, token) 401 ─ routes 404, 405, role 403
 //!         ─ body 413, 415 ─ reads (servers, pools, sessions, status), servers' words (beats, confirm, state) or orders
 //!         ─▶ Director, audit line
 //! ```
@@ -31,6 +31,7 @@ mod tickets;
 mod tokens;
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use actix_http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, ORIGIN};
@@ -49,6 +50,7 @@ pub use tokens::TokenFileError;
 use crate::config::{Change, Config, Role, or_nearest};
 use crate::http::ask::Ask;
 use crate::http::edge::Edge;
+use crate::http::host::RequestHost;
 use crate::http::listener::ShownNames;
 use crate::http::problem::Problem;
 use crate::http::reply::{self, Reply};
@@ -210,6 +212,7 @@ async fn answer_checked(
     route: &mut &'static str,
 ) -> Result<Reply, Problem> {
     check_origin(ask)?;
+    check_host(internal, ask)?;
     let access = internal.access.load();
     let caller = access.who(ask.headers(), shown, ask.client(), &internal.guesses, ask.now.mono)?;
     let found = routes::find(&ask.head.method, ask.target.path)?;
@@ -315,6 +318,18 @@ fn check_origin(ask: &Ask<'_>) -> Result<(), Problem> {
         return Err(Problem::OriginUnknown);
     }
     Ok(())
+}
+
+/// A page that made its own name lead here (DNS rebinding) is of no other origin, so the name itself must be one of ours: that of the
+/// certificate, `localhost`, or an address, which nobody can make lead elsewhere. Health answers under any.
+fn check_host(internal: &Internal, ask: &Ask<'_>) -> Result<(), Problem> {
+    let Some(host) = ask.target.host.map(RequestHost::name) else { return Ok(()) };
+    let is_ours = host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok();
+    if is_ours || ask.target.path.starts_with("/health/") || internal.vitals.is_called("internal", host) {
+        Ok(())
+    } else {
+        Err(Problem::UnknownHost)
+    }
 }
 
 fn json(value: &serde_json::Value) -> Reply {

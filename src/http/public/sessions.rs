@@ -15,7 +15,7 @@ use crate::http::ask::Ask;
 use crate::http::body;
 use crate::http::caller;
 use crate::http::cors::Caller;
-use crate::http::edge::PoolSite;
+use crate::http::edge::{PoolSite, Site};
 use crate::http::key;
 use crate::http::problem::Problem;
 use crate::http::public::intent;
@@ -109,7 +109,7 @@ pub(super) fn check_origin(ask: &Ask<'_>, pool: &PoolSite) -> Result<(), Problem
 
 /// `GET /v1/sessions/{session}`.
 pub(super) fn read(ask: &Ask<'_>, session: &str) -> Result<Reply, Problem> {
-    let (shown, pool) = bearer(ask, session, seat::shown_by_token(ask))?;
+    let (shown, pool) = bearer(ask.site, session, seat::shown_by_token(ask))?;
     let key = shown.seat.key.clone();
     let now = ask.now;
     if let Some(seat) = ask.edge.director.seated(&pool.name, Some(&key), Some(&shown), now) {
@@ -144,7 +144,7 @@ pub(super) fn end_by_beacon(ask: &Ask<'_>, session: &str, body: &Bytes) -> Resul
 }
 
 fn end(ask: &Ask<'_>, session: &str, shown: Option<Shown>) -> Result<Reply, Problem> {
-    let (shown, pool) = bearer(ask, session, shown)?;
+    let (shown, pool) = bearer(ask.site, session, shown)?;
     match ask.edge.director.end_shown(&shown, ask.now) {
         Ok(_) => {
             ask.edge.bell().ring();
@@ -168,10 +168,11 @@ fn end(ask: &Ask<'_>, session: &str, shown: Option<Shown>) -> Result<Reply, Prob
     }
 }
 
-/// The seat of the owner who names this session, and its pool.
-fn bearer<'a>(ask: &Ask<'a>, session: &str, shown: Option<Shown>) -> Result<(Shown, &'a PoolSite), Problem> {
+/// The seat of the owner who names this session, and its pool. Nothing else is asked: a guess is judged by the token that comes with it,
+/// so whether there is such a session tells nobody by the time that the answer takes.
+fn bearer<'a>(site: &'a Site, session: &str, shown: Option<Shown>) -> Result<(Shown, &'a PoolSite), Problem> {
     let named = SessionId::parse(session).ok();
     let shown = shown.filter(|shown| shown.owner && Some(shown.seat.session) == named).ok_or(Problem::NotFound)?;
-    let pool = ask.site.pools.get(&shown.seat.pool).ok_or(Problem::NotFound)?;
+    let pool = site.pools.get(&shown.seat.pool).ok_or(Problem::NotFound)?;
     Ok((shown, pool))
 }

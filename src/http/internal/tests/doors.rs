@@ -115,6 +115,17 @@ fn pages_of_other_origins_and_malformed_hosts_get_nothing() {
     }
     let own = [("Origin", "https://localhost:9443"), ("Sec-Fetch-Site", "same-origin")];
     assert_eq!(house.ask(As::Certificate("operator"), "GET", "/v1/servers", &own, "").status, 200);
+    // A name that was made to lead here is of the same origin, and not ours.
+    for host in ["evil.example:9443", "localhost.evil.example", "127.0.0.1.evil.example:9443"] {
+        let rebound = [("Host", host), ("Sec-Fetch-Site", "same-origin")];
+        for who in [OPERATOR, As::Certificate("operator"), As::Nobody] {
+            assert_eq!(house.ask(who, "GET", "/v1/servers", &rebound, "").problem(), (421, 1010), "{host}");
+        }
+        assert_eq!(house.ask(OPERATOR, "GET", "/health/live", &rebound, "").status, 200, "health has any Host");
+    }
+    for host in ["localhost", "LOCALHOST:1", "127.0.0.1:9443", "[::1]:9443"] {
+        assert_eq!(house.ask(OPERATOR, "GET", "/v1/servers", &[("Host", host)], "").status, 200, "{host}");
+    }
     for host in ["a b", "a@b", "a/b", "a:99999", ""] {
         assert_eq!(house.ask(OPERATOR, "GET", "/v1/servers", &[("Host", host)], "").problem(), (400, 1000), "{host}");
     }

@@ -119,6 +119,18 @@ fn heads_are_limited() {
     let long_url = format!("/{}", "a".repeat(8192));
     assert_eq!(fixture.get(&long_url).status, 414);
     assert_eq!(fixture.get(&long_url[..8192]).status, 302);
+    // Also where the parser gives up before anybody can count, and behind another request.
+    for length in [60_000, 65_530, 66_000, 120_000, 200_000] {
+        let target = format!("/?agent=1&x={}", "a".repeat(length));
+        let head = format!("GET {target} HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
+        let mut connection = fixture.connect();
+        write!(connection, "GET /?agent=1 HTTP/1.1\r\nHost: {HOST}\r\n\r\n").unwrap();
+        assert_eq!(read_one(&mut connection).status, 302);
+        // The server answers before it has read all of it.
+        let _ = connection.write_all(head.as_bytes());
+        let answer = Answer::parse(&read_all(&mut connection));
+        assert_eq!((answer.status, answer.code()), (414, 1004), "{length}");
+    }
     let long = "v".repeat(16 << 10);
     assert_eq!(fixture.ask("GET", "/", &[("X-Long", &long)]).status, 431);
     let names: Vec<String> = (0..101).map(|number| format!("X-{number}")).collect();

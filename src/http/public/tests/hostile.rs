@@ -409,12 +409,7 @@ fn guesses_at_sessions_all_get_the_answer_for_one_that_never_was() {
         ("..", vec![("Authorization", mine.as_str())]),
         ("00000000000000000000000000000000", vec![("Authorization", mine.as_str())]),
     ]);
-    let unknown = |answer: &Answer| {
-        let mut body = answer.json();
-        body["request_id"] = "".into();
-        body
-    };
-    let expected = unknown(&fixture.get(&format!("{SESSIONS}/{}", "f".repeat(32))));
+    let expected = to_the_byte(&fixture.get(&format!("{SESSIONS}/{}", "f".repeat(32))));
     for (id, headers) in rows {
         for method in ["GET", "DELETE"] {
             let answer = fixture.ask(method, &format!("{SESSIONS}/{id}"), &headers);
@@ -422,8 +417,62 @@ fn guesses_at_sessions_all_get_the_answer_for_one_that_never_was() {
                 assert_eq!(answer.status, 400);
                 continue;
             }
-            assert_eq!((answer.status, unknown(&answer)), (404, expected.clone()), "{method} {id} {headers:?}");
+            assert_eq!(to_the_byte(&answer), expected, "{method} {id} {headers:?}");
         }
     }
+    assert_eq!(expected.0, 404);
     assert!(is_live(&fixture, "1001"));
+}
+
+/// Status, fields and body, but for what differs between any two answers.
+fn to_the_byte(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
+    let id = answer.header("x-request-id").unwrap();
+    let differs = |name: &str| matches!(name, "date" | "x-request-id");
+    let fields = answer.headers.iter().filter(|(name, _)| !differs(name)).cloned().collect();
+    (answer.status, fields, answer.body.replace(id, ""))
+}
+
+/// What the answer's time could tell, it could only tell of the table; so nobody looks there for a stranger.
+#[test]
+fn a_guess_at_a_session_is_answered_without_a_look_at_the_table() {
+    let fixture = Fixture::start();
+    let owner = fixture.ask_with("POST", SESSIONS, &[JSON], BODY).json();
+    let other = fixture.ask_with("POST", SESSIONS, &[JSON], r#"{"pool": "ua", "key": "1002"}"#).json();
+    let theirs = format!("Bearer {}", other["token"].as_str().unwrap());
+    let path = |session: &str| format!("{SESSIONS}/{session}");
+    let (known, unknown) = (path(owner["session"].as_str().unwrap()), path(&"f".repeat(32)));
+    let stranger = vec![("Authorization", theirs.as_str())];
+    let (ua, key) = (parse::<maitred_core::ids::PoolName>("ua"), Key::parse("1001").unwrap());
+    let (fixture, now) = (&fixture, fixture.edge.clock.now());
+    let (mut held, patience) = (false, Duration::from_secs(60));
+    // Whoever walks through the table holds the part of it that he stands in.
+    let mut sink = |entry: maitred_core::entry::Entry| {
+        if !matches!(&entry, maitred_core::entry::Entry::Seat(seat) if seat.key == key) || held {
+            return;
+        }
+        held = true;
+        std::thread::scope(|scope| {
+            let (says, hears) = std::sync::mpsc::channel();
+            for target in [&known, &unknown] {
+                for headers in [vec![], stranger.clone()] {
+                    for method in ["GET", "DELETE"] {
+                        let (says, headers) = (says.clone(), headers.clone());
+                        scope.spawn(move || says.send(to_the_byte(&fixture.ask(method, target, &headers))));
+                    }
+                }
+            }
+            let answers: Vec<_> = (0..8).map(|_| hears.recv_timeout(patience).expect("the table was asked")).collect();
+            assert!(answers.windows(2).all(|pair| pair[0] == pair[1] && pair[0].0 == 404), "{answers:?}");
+        });
+        // Were it not held, this would prove nothing.
+        let (says, hears) = std::sync::mpsc::channel();
+        let (director, ua, key) = (std::sync::Arc::clone(&fixture.edge.director), ua.clone(), key.clone());
+        std::thread::spawn(move || says.send(director.find(&ua, &key, None, now).is_some()));
+        assert!(hears.recv_timeout(Duration::from_millis(200)).is_err(), "nobody was kept from the table");
+    };
+    let mut place = Some(maitred_core::director::SnapshotPlace::default());
+    while let Some(from) = place {
+        place = fixture.edge.director.snapshot(&from, usize::MAX, now, &mut sink);
+    }
+    assert!(held && is_live(fixture, "1001"));
 }
