@@ -29,12 +29,11 @@ pub(super) async fn run(arguments: &CheckArguments) -> anyhow::Result<Exit> {
     };
     let wall = Time(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis));
     let report = config::check(path, environment, |loaded| certificates::look(loaded, wall), running.as_ref());
-    let refused = !report.errors.is_empty();
-    match (arguments.ask.json, refused) {
+    match (arguments.ask.json, report.is_valid()) {
         (true, _) => output::json(&report.to_json())?,
         // What is refused stands where a compiler's errors stand.
-        (false, true) => output::remark(report.to_string().trim_end()),
-        (false, false) => output::text(&report.to_string())?,
+        (false, false) => output::remark(report.to_string().trim_end()),
+        (false, true) => output::text(&report.to_string())?,
     }
-    Ok(if refused { Exit::Refused } else { Exit::Done })
+    Ok(if report.is_valid() { Exit::Done } else { Exit::Refused })
 }

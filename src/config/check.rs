@@ -61,10 +61,10 @@ pub fn check(
 }
 
 impl CheckReport {
-    /// 0: valid, warnings or not; 1: refused.
+    /// Whether it may run: warnings refuse nothing.
     #[must_use]
-    pub fn exit_code(&self) -> u8 {
-        u8::from(!self.errors.is_empty())
+    pub fn is_valid(&self) -> bool {
+        self.errors.is_empty()
     }
 
     /// For `--json`: `{valid, errors, warnings, config, digest, changes}`.
@@ -72,7 +72,7 @@ impl CheckReport {
     pub fn to_json(&self) -> Value {
         let list = |diagnostics: &[Diagnostic]| diagnostics.iter().map(diagnostic).collect::<Vec<_>>();
         json!({
-            "valid": self.errors.is_empty(),
+            "valid": self.is_valid(),
             "errors": list(&self.errors),
             "warnings": list(&self.warnings),
             "config": self.config.as_ref().map(redacted),

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Failure, FailureKind, Look, Outcome};
+use super::{Failure, Look, Outcome};
 use crate::clock::Mono;
 use crate::fault::{Fault, planted};
 use crate::settings::HealthSettings;
@@ -336,18 +336,13 @@ impl Voter {
     pub fn answered(&self) -> Option<Mono> {
         if self.is_silent() { None } else { self.looked }
     }
-
-    /// The kind of what the last look found wrong; a metric label.
-    #[must_use]
-    pub fn failure_kind(&self) -> Option<FailureKind> {
-        self.failing().map(|failure| failure.kind)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::FailureKind;
     use super::super::testing::{bad, good, settings};
     use super::*;
 

@@ -79,12 +79,6 @@ impl Certificates {
         server_config(&cert, &key)
     }
 
-    /// Writes a new certificate of the same names over the public listener's.
-    pub(crate) fn renew_public(&self) {
-        let names = ["localhost", "127.0.0.1", FRONT, SITE_FRONT];
-        self.set.authority.issue(&names, Usage::Server).unwrap().write(&self.set.folder, "public").unwrap();
-    }
-
     /// Another certificate with its key, in a folder of the caller's.
     pub(crate) fn issue(&self, folder: &Path, stem: &str, names: &[&str]) -> (PathBuf, PathBuf) {
         self.set.authority.issue(names, Usage::Server).unwrap().write(folder, stem).unwrap()

@@ -95,11 +95,6 @@ impl Tomcat {
         self.https
     }
 
-    /// The port of its AJP connector.
-    pub(crate) fn ajp_port(&self) -> u16 {
-        self.ajp
-    }
-
     /// Its origin as browsers see it.
     pub(crate) fn origin(&self) -> String {
         format!("https://{}.test:{}", self.name, self.https)
