@@ -17,7 +17,7 @@ use crate::placement::{Loads, PlacementSet, Seatable, ServerSlot, stepped_weight
 use crate::role::Service;
 use crate::seating::Target;
 use crate::session::{PoolIx, ServerIx};
-use crate::settings::{PoolSettings, ServerSettings, Settings};
+use crate::settings::{Passive, PoolSettings, ServerSettings, Settings};
 
 /// The whole picture.
 #[derive(Debug)]
@@ -270,6 +270,13 @@ impl PoolView {
     #[must_use]
     pub fn can_seat_in(&self, datacenter: &DatacenterName) -> bool {
         self.servers.iter().any(|server| server.standing.is_usable() && server.settings.datacenter == *datacenter)
+    }
+
+    /// Whether a director of this datacenter leaves new sessions to the active one (`failover.passive`).
+    #[must_use]
+    pub fn refuses_in(&self, here: &DatacenterName) -> bool {
+        let active = &self.role().active;
+        self.settings().failover.passive == Passive::Refuse && here != active && self.can_seat_in(active)
     }
 }
 

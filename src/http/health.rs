@@ -132,11 +132,27 @@ fn ready(edge: &Edge, pools: &[&PoolView]) -> Health {
     if edge.is_cold() {
         return Health::new(Word::No, "cold: not synchronised with a peer yet");
     }
+    if let Some(health) = passive(edge, pools) {
+        return health;
+    }
     match (unseatable(pools), edge.journal_trouble()) {
         (names, _) if !names.is_empty() => Health::new(Word::Degraded, format!("no server accepts sessions: {names}")),
         (_, Some(trouble)) => Health::new(Word::Degraded, format!("the journal is not written: {}", trouble.as_str())),
         (_, None) => Health::new(Word::Ok, "ready"),
     }
+}
+
+/// What is to be said of pools that this director leaves to the active datacenter: look elsewhere, if all of them are and somebody
+/// is there. With nobody there the door stays open, for who comes back and for the page.
+fn passive(edge: &Edge, pools: &[&PoolView]) -> Option<Health> {
+    let view = edge.director.view();
+    let refused: Vec<&&PoolView> = pools.iter().filter(|pool| pool.refuses_in(&view.settings().datacenter)).collect();
+    let (first, all) = (refused.first()?, refused.len() == pools.len());
+    let peers = edge.director.peers(edge.clock.now());
+    let answers = |pool: &PoolView| peers.iter().any(|peer| peer.linked && peer.datacenter == pool.role().active);
+    let word = if all && refused.iter().all(|pool| answers(pool)) { Word::No } else { Word::Degraded };
+    let (active, name) = (&first.role().active, &first.settings().name);
+    Some(Health::new(word, format!("passive: {active} is active for {name}, new sessions are refused here")))
 }
 
 /// Whether this datacenter is the active one and can seat, in all the pools that are asked about.

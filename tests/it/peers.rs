@@ -100,6 +100,35 @@ fn what_one_director_knows_all_know() {
 }
 
 #[test]
+fn a_passive_director_that_refuses_sends_balancers_elsewhere_while_somebody_is_there() {
+    let stubs = ["ua1", "ua9"].map(StubServer::start);
+    let mesh = Mesh::of(&[("east-1", "east"), ("west-1", "west")]);
+    let run = |name| {
+        let plan = Plan::new().server_in("ua1", stubs[0].port(), "east").server_in("ua9", stubs[1].port(), "west");
+        let plan = plan.with("pool", "datacenters = [\"east\", \"west\"]");
+        mesh.plan(name, plan.with("pool.failover", "passive = \"refuse\"")).start()
+    };
+    let (mut east, west) = (run("east-1"), run("west-1"));
+    east.wait_for_usable(&["ua1", "ua9"]);
+    west.wait_for_usable(&["ua1", "ua9"]);
+    wait_for_links(&[&east, &west]);
+
+    let ready = |director: &Director| {
+        let answer = Client::new().get(&director.url("/health/ready"));
+        (answer.status, answer.text().split(' ').next().unwrap_or_default().to_owned())
+    };
+    wait::for_equal("the active one takes all", &(200, "ok".to_owned()), || ready(&east));
+    wait::for_equal("the passive one none", &(503, "no".to_owned()), || ready(&west));
+    let refused =
+        Client::new().post_json(&west.url("/maitred/v1/sessions"), &json!({"pool": "ua", "key": "1001"})).json();
+    assert_eq!((&refused["code"], &refused["active"]), (&1002.into(), &"east".into()));
+
+    // Its servers still live, so the role stays; but nobody is there to be sent to.
+    east.kill();
+    wait::for_equal("the last door is open", &(200, "degraded".to_owned()), || ready(&west));
+}
+
+#[test]
 fn who_is_no_peer_learns_nothing() {
     let stub = StubServer::start("ua1");
     let mesh = Mesh::of(&[("east-1", "east"), ("east-2", "east"), ("west-1", "west")]);

@@ -12,7 +12,7 @@ use crate::ids::ServerName;
 use crate::placement::{Demand, KeyHash, PlacementSet, ServerSlot};
 use crate::seating::{AvoidRefusal, Refusal, RequestKey, Shortage};
 use crate::session::Sitting;
-use crate::settings::{Overflow, Passive};
+use crate::settings::Overflow;
 use crate::view::ServerView;
 
 /// What is to be done about a session.
@@ -159,9 +159,7 @@ impl<'v> At<'v> {
     ) -> Result<T, Refusal> {
         let settings = self.pool.settings();
         let active = &self.pool.role().active;
-        let here = &self.view.settings().datacenter;
-        let refuses = settings.failover.passive == Passive::Refuse && here != active;
-        if refuses && self.pool.can_seat_in(active) {
+        if self.pool.refuses_in(&self.view.settings().datacenter) {
             return Err(Refusal::Passive { active: active.clone() });
         }
         let eligible = self.eligible(without);
