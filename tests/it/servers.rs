@@ -261,15 +261,11 @@ fn at<'s>(servers: &'s mut [TalkingServer; 4], name: &str) -> &'s mut TalkingSer
     servers.iter_mut().find(|server| server.name() == name).unwrap()
 }
 
-#[test]
-fn the_walk_through_of_the_documents_works_line_by_line() {
-    let server = TalkingServer::start("ua1");
-    let director = TalkingServer::plan(&[&server]).start();
-    director.wait_for_usable(&["ua1"]);
-    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/server-walkthrough.md");
+/// The lines that a page of the documents tells its reader to type.
+fn lines_of(page: &str) -> String {
     let mut script = String::new();
     let mut inside = false;
-    for line in fs::read_to_string(page).unwrap().lines() {
+    for line in fs::read_to_string(format!("{}/docs/{page}", env!("CARGO_MANIFEST_DIR"))).unwrap().lines() {
         match line {
             "```sh" => inside = true,
             "```" => inside = false,
@@ -277,10 +273,14 @@ fn the_walk_through_of_the_documents_works_line_by_line() {
             _ => {}
         }
     }
-    assert!(script.lines().count() > 15, "{script}");
+    script
+}
+
+/// Types lines; what came of it.
+fn typed(script: &str, director: &Director) -> String {
     let certs = certificates::shared().path("ca.pem").parent().unwrap().to_owned();
     let output = Command::new("sh")
-        .args(["-e", "-u", "-c", &script])
+        .args(["-e", "-u", "-c", script])
         .env("FRONT", format!("https://localhost:{}", director.ports().public))
         .env("INTERNAL", format!("https://localhost:{}", director.ports().internal))
         .env("CERTS", &certs)
@@ -288,9 +288,50 @@ fn the_walk_through_of_the_documents_works_line_by_line() {
         .env("NO_PROXY", "*")
         .output()
         .unwrap_or_else(|error| panic!("sh: {error}"));
-    let said = String::from_utf8_lossy(&output.stdout);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let why = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}\n{why}\n`tests/run` installs what it needs (curl, jq)");
+    said
+}
+
+#[test]
+fn the_walk_through_of_the_documents_works_line_by_line() {
+    let server = TalkingServer::start("ua1");
+    let director = TalkingServer::plan(&[&server]).start();
+    director.wait_for_usable(&["ua1"]);
+    let script = lines_of("server-walkthrough.md");
+    assert!(script.lines().count() > 15, "{script}");
+    let said = typed(&script, &director);
     let last = known(&director, "caller-2");
     assert_eq!((&last["state"], &last["ended_by"]), (&json!("ended"), &json!("server")), "{said}");
+}
+
+#[test]
+fn the_lines_for_a_servers_developer_show_what_the_page_says() {
+    let server = TalkingServer::start("ua1");
+    let director = TalkingServer::plan(&[&server]).start();
+    director.wait_for_usable(&["ua1"]);
+    // The page's names, here.
+    let near = format!("--resolve '*:{}:127.0.0.1'", server.stub.port());
+    let mut script = format!("curl() {{ command curl --cacert \"$CERTS/ca.pem\" {near} \"$@\"; }}\n");
+    script.push_str(&lines_of("server-integration.md"));
+    for (theirs, here) in [
+        ("https://ua1-east.example.com", server.stub.origin().as_str()),
+        ("https://agents.example.com", "$FRONT"),
+        ("https://director.example.com:9443", "$INTERNAL"),
+        ("ua1.pem", "$CERTS/$VOICE.pem"),
+        ("ua1.key", "$CERTS/$VOICE.key"),
+        ("'$FRONT/desk?agent=1001'", "\"$FRONT/desk?agent=1001\""),
+    ] {
+        assert!(script.contains(theirs), "{theirs}");
+        script = script.replace(theirs, here);
+    }
+    assert!(!script.contains("example.com"), "{script}");
+    let said = typed(&script, &director);
+    assert!(said.starts_with("HTTP/1.1 200") || said.starts_with("HTTP/2 200"), "{said}");
+    let (_, ticket) = said.split_once("maitred_ticket=").unwrap_or_else(|| panic!("no ticket: {said}"));
+    let ticket = ticket.split_whitespace().next().unwrap();
+    assert!(said.contains("\"keys\":") && said.contains("\"reason\":"), "keys, and why the dots are no ticket: {said}");
+    let said = typed(&script.replace("eyJ...", ticket), &director);
+    assert!(said.contains("\"sub\":\"1001\"") && said.contains("\"aud\":\"ua1\""), "{said}");
 }
