@@ -106,9 +106,14 @@ async fn targets(client: &Client, scope: &Scope, wanted: &Wanted) -> anyhow::Res
     let answer = client.get("/v1/pools").await?;
     let pools = answer["pools"].as_array().context("no list of pools")?;
     let named = |pool: &&Value| scope.pool.as_ref().is_none_or(|wanted| pool["name"] == wanted.as_str());
-    let mut targets = Vec::new();
+    let (mut targets, mut elsewhere) = (Vec::new(), false);
     for pool in pools.iter().filter(named) {
         let name = pool["name"].as_str().context("a pool without a name")?;
+        if scope.pool.is_none() && !can_go(&pool["role"], wanted) {
+            output::remark(&format!("{name}: has no such datacenter and stays where it is"));
+            elsewhere = true;
+            continue;
+        }
         let datacenter = match wanted {
             Wanted::Named(datacenter) => datacenter.clone(),
             Wanted::Next => next(&pool["role"]).ok_or_else(|| {
@@ -118,6 +123,15 @@ async fn targets(client: &Client, scope: &Scope, wanted: &Wanted) -> anyhow::Res
         };
         targets.push((name.to_owned(), datacenter));
     }
+    if targets.is_empty() && elsewhere {
+        let Wanted::Named(given) = wanted else {
+            return Err(Failure::new(Exit::Refused, "no pool has another datacenter").into());
+        };
+        let sites = pools.iter().filter_map(|pool| pool["role"]["datacenters"].as_array()).flatten();
+        let names = sites.filter_map(|site| site["name"].as_str());
+        let message = or_nearest(&format!("no pool has a datacenter {}", printable(given)), given, names);
+        return Err(Failure::new(Exit::NotFound, message).into());
+    }
     if targets.is_empty() {
         let given = scope.pool.as_deref().unwrap_or_default();
         let names = pools.iter().filter_map(|pool| pool["name"].as_str());
@@ -125,6 +139,16 @@ async fn targets(client: &Client, scope: &Scope, wanted: &Wanted) -> anyhow::Res
         return Err(Failure::new(Exit::NotFound, message).into());
     }
     Ok(targets)
+}
+
+/// Whether a pool has a place to go to at all: one of another site's pools must not keep the others from leaving a burning one.
+fn can_go(role: &Value, wanted: &Wanted) -> bool {
+    let sites = role["datacenters"].as_array().map_or(&[][..], Vec::as_slice);
+    match wanted {
+        Wanted::Named(wanted) => wanted == "auto" || sites.iter().any(|site| site["name"] == wanted.as_str()),
+        Wanted::Next => sites.len() > 1,
+        Wanted::Preferred => true,
+    }
 }
 
 fn next(role: &Value) -> Option<String> {
@@ -163,6 +187,17 @@ fn list(answer: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pool_of_one_site_holds_nobody_back() {
+        let role = |sites: &[&str]| json!({ "datacenters": sites.iter().map(|name| json!({ "name": name })).collect::<Vec<_>>() });
+        let west = Wanted::Named("west".to_owned());
+        assert!(can_go(&role(&["east", "west"]), &west) && can_go(&role(&["east", "west"]), &Wanted::Next));
+        assert!(!can_go(&role(&["east"]), &west) && !can_go(&role(&["east"]), &Wanted::Next));
+        assert!(
+            can_go(&role(&["east"]), &Wanted::Named("auto".to_owned())) && can_go(&role(&["east"]), &Wanted::Preferred)
+        );
+    }
 
     #[test]
     fn failover_goes_to_the_next_that_serves() {
