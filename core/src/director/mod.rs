@@ -27,6 +27,7 @@ mod decision;
 mod explain;
 mod feed;
 mod fence;
+mod heard_orders;
 mod hearsay;
 mod listed;
 mod lists;

@@ -6,6 +6,7 @@
 //! ```
 //! [`Watch`] holds it all for one director. Nothing here knows a socket, a session or the active role; time is a parameter.
 
+mod change;
 mod look;
 mod observer;
 mod said;
@@ -18,12 +19,13 @@ mod verdict;
 mod vote;
 mod watch;
 
+pub use change::ServerChange;
 pub use look::{Failure, FailureKind, Look, Outcome, Report};
 pub use observer::{Hearing, Observer, Suspicion, Turn};
 pub(crate) use said::WORD_LASTS;
 pub use said::{HeardBeat, LatestReport, Said, Way};
 pub use standing::{Input, Standing, Tier};
-pub use status::{HeardVote, ServerChange, ServerHealth};
+pub use status::{HeardVote, ServerHealth};
 pub use steady::{Steadiness, WEIGHT_STEPS};
 pub use verdict::{CastVote, State, Verdict, verdict};
 pub use vote::{Abstention, Silence, Site, Vote, Voter, probe_interval, vote_lasts};

@@ -4,8 +4,9 @@
 
 use std::collections::BTreeMap;
 
+use super::ServerChange;
 use super::observer::{Hearing, Observer, Suspicion, Turn};
-use super::status::{HeardVote, ServerChange, ServerHealth};
+use super::status::{HeardVote, ServerHealth};
 use super::vote::Site;
 use super::{LatestReport, Look, Report, Way};
 use crate::clock::{Mono, Now};
