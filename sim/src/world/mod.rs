@@ -5,27 +5,32 @@
 //! answers are lost and doubled.
 
 mod agents;
+mod asked;
 mod clients;
 mod faults;
 mod probes;
+mod seen;
+mod skew;
 mod stopped;
 mod wires;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use maitred_core::director::{Director, End, OrderId, ResetOrder, ServerWord, SnapshotPlace};
-use maitred_core::entry::{EndReason, Entry, OperatorWord};
+use maitred_core::director::{End, OrderId, ServerWord};
+use maitred_core::entry::{EndReason, OperatorWord};
 use maitred_core::event::{Effect, Event as Told};
 use maitred_core::health::{Failure, FailureKind, Look, Outcome, Report};
 use maitred_core::held::HeldSession;
-use maitred_core::ids::{DatacenterName, Incarnation, Key, SessionId};
-use maitred_core::role::RoleCause;
+use maitred_core::ids::{Incarnation, Key, SessionId};
 use maitred_core::seating::{Refusal, RequestKey, Seat, Shown, StartRequest};
 use maitred_core::wire::Message;
 
+pub use seen::Seen;
+pub use skew::{Skew, ahead_ms};
+
 use crate::host::Host;
-use crate::plan::{CALM_MS, EPOCH, Fault, Journal, Node, Plan};
+use crate::plan::{CALM_MS, Fault, Journal, Node, Plan};
 use crate::random::Random;
 
 /// A process lets its director's time pass at least this often.
@@ -96,88 +101,6 @@ enum Event {
         key: Key,
         agent: Option<Key>,
     },
-    Tick,
-}
-
-/// What the world saw, for the invariants.
-#[derive(Debug)]
-pub enum Seen {
-    /// A start was decided.
-    Started {
-        /// By whom.
-        client: usize,
-        /// At which director.
-        host: usize,
-        /// The client gets the answer.
-        answered: bool,
-        /// What the client had.
-        before: Option<Box<Seat>>,
-        /// The decision.
-        result: Box<Result<Seat, Refusal>>,
-    },
-    /// An end was taken.
-    Ended {
-        /// By whom.
-        client: usize,
-        /// At which director.
-        host: usize,
-        /// The client gets the answer.
-        answered: bool,
-        /// What was ended.
-        session: SessionId,
-    },
-    /// An order about a server was acknowledged.
-    Ordered {
-        /// At which director.
-        host: usize,
-        /// About which server.
-        server: usize,
-        /// What it says.
-        word: OperatorWord,
-    },
-    /// A director holds another datacenter to be active.
-    Role {
-        /// Which director.
-        host: usize,
-        /// Where the role was.
-        from: DatacenterName,
-        /// Why.
-        cause: RoleCause,
-    },
-    /// Session records went onto a wire.
-    Records {
-        /// From which director.
-        from: usize,
-        /// How many.
-        count: usize,
-        /// The first of them.
-        first: Box<Entry>,
-    },
-    /// A server holds a session, or another one of that key than before.
-    Holds {
-        /// Which server.
-        server: usize,
-        /// What it holds now.
-        held: HeldSession,
-    },
-    /// A server was told to reset sessions, and heard it.
-    Resets {
-        /// By which director.
-        host: usize,
-        /// Which server.
-        server: usize,
-        /// What it is told.
-        orders: Vec<ResetOrder>,
-    },
-    /// A message did not come out of the codec as it went in.
-    Garbled(String),
-    /// A director died.
-    Died(usize),
-    /// It started again.
-    Returned(usize, Journal),
-    /// The settings changed at all directors.
-    Configured,
-    /// A second has passed.
     Tick,
 }
 
@@ -379,87 +302,6 @@ impl World {
         std::mem::take(&mut self.seen)
     }
 
-    /// A living director; one that is stopped is none.
-    #[must_use]
-    pub fn director(&self, host: usize) -> Option<&Director> {
-        let host = self.hosts.get(host)?;
-        host.director.as_ref().filter(|_| host.stopped_at.is_none())
-    }
-
-    /// A client's key.
-    #[must_use]
-    pub fn key(&self, client: usize) -> &Key {
-        &self.clients[client].key
-    }
-
-    /// Whether a client's key is minted by directors and may change.
-    #[must_use]
-    pub fn is_minted(&self, client: usize) -> bool {
-        self.clients[client].minted
-    }
-
-    /// The client that has this key.
-    #[must_use]
-    pub fn client_of(&self, key: &Key) -> Option<usize> {
-        self.clients.iter().position(|client| client.key == *key && !client.minted)
-    }
-
-    /// Whether something goes both ways.
-    #[must_use]
-    pub fn reaches(&self, a: Node, b: Node) -> bool {
-        !self.cut.contains(&(a, b)) && !self.cut.contains(&(b, a))
-    }
-
-    /// Since when it does, or does not.
-    #[must_use]
-    pub fn reaches_since(&self, a: Node, b: Node) -> u64 {
-        let since = |way| self.way_since.get(&way).copied().unwrap_or(0);
-        since((a, b)).max(since((b, a)))
-    }
-
-    /// Whether two directors have a link.
-    #[must_use]
-    pub fn linked(&self, a: usize, b: usize) -> bool {
-        self.wires.get(&(a.min(b), a.max(b))).is_some_and(|wire| wire.up)
-    }
-
-    /// Since when two directors have the link that they have.
-    #[must_use]
-    pub fn linked_since(&self, a: usize, b: usize) -> Option<u64> {
-        self.wires.get(&(a.min(b), a.max(b))).filter(|wire| wire.up).map(|wire| wire.since)
-    }
-
-    /// Whether a director has a link that came up since then.
-    #[must_use]
-    pub fn linked_anew(&self, host: usize, since: u64) -> bool {
-        self.wires.iter().any(|((a, b), wire)| (*a == host || *b == host) && wire.up && wire.since >= since)
-    }
-
-    /// Everything that a director remembers of sessions and has not expired.
-    #[must_use]
-    pub fn entries(&self, host: usize) -> Option<Vec<Entry>> {
-        let director = self.director(host)?;
-        let mut all = Vec::new();
-        let mut sink = |entry: Entry| {
-            if matches!(entry, Entry::Seat(_) | Entry::State(_)) {
-                all.push(entry);
-            }
-        };
-        let mut place = Some(SnapshotPlace::default());
-        while let Some(from) = place {
-            place = director.snapshot(&from, usize::MAX, self.hosts[host].now(self.now), &mut sink);
-        }
-        Some(all)
-    }
-
-    /// The same as text, in order.
-    #[must_use]
-    pub fn table(&self, host: usize) -> Option<Vec<String>> {
-        let mut all: Vec<String> = self.entries(host)?.iter().map(|entry| format!("{entry:?}")).collect();
-        all.sort();
-        Some(all)
-    }
-
     fn at(&mut self, at: u64, event: Event) {
         self.number += 1;
         self.events.insert((at, self.number), event);
@@ -506,34 +348,5 @@ impl World {
         });
         let wait = deadline.map_or(TIMER_MS, |at| at.0.saturating_sub(now.mono.0)).clamp(20, TIMER_MS);
         self.at(self.now + wait, Event::Timer { host, life });
-    }
-}
-
-/// How far a director's clock is ahead of the true one, dead or alive.
-#[must_use]
-pub fn ahead_ms(world: &World, host: usize) -> i64 {
-    let (clock, truth) = (world.hosts[host].now(world.now).time.0, EPOCH + world.now);
-    i64::try_from(clock).unwrap_or(i64::MAX) - i64::try_from(truth).unwrap_or(0)
-}
-
-/// The distance between the clocks of the directors that decided something, over the whole run: a director that died may have
-/// had another clock than the one that went on, or it itself when it is back.
-#[derive(Debug, Default, Clone, Copy)]
-pub struct Skew {
-    range: Option<(i64, i64)>,
-}
-
-impl Skew {
-    /// This director decides something now.
-    pub fn note(&mut self, world: &World, host: usize) {
-        let ahead = ahead_ms(world, host);
-        let (least, most) = self.range.unwrap_or((ahead, ahead));
-        self.range = Some((least.min(ahead), most.max(ahead)));
-    }
-
-    /// In milliseconds.
-    #[must_use]
-    pub fn ms(&self) -> u64 {
-        self.range.map_or(0, |(least, most)| most.abs_diff(least))
     }
 }
