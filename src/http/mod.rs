@@ -37,6 +37,7 @@ pub mod metrics;
 pub mod openapi;
 pub mod page;
 pub mod problem;
+mod problem_body;
 pub mod public;
 pub mod query;
 pub mod random;
