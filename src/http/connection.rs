@@ -276,11 +276,12 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Connection<Io> {
                     }
                 }
                 Closing::Shutting => {
-                    // TLS says goodbye here, which may have to wait for room like any write.
-                    if Pin::new(&mut self.io).poll_shutdown(context).is_pending() {
-                        let _ = ready!(self.poll_deadline(context));
+                    if self.waiting.parted.get() && (self.drained)(&mut self.io) {
+                        // To close the socket says all that closing one side would.
                         self.closing = Closing::Done;
-                    } else if self.waiting.parted.get() && (self.drained)(&mut self.io) {
+                    } else if Pin::new(&mut self.io).poll_shutdown(context).is_pending() {
+                        // TLS says goodbye, which may have to wait for room like any write.
+                        let _ = ready!(self.poll_deadline(context));
                         self.closing = Closing::Done;
                     } else {
                         self.closing = Closing::Lingering(Box::pin(sleep_until(Instant::now() + LINGER)));

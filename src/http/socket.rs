@@ -1,7 +1,8 @@
 //! A socket as it was accepted, which the runtime hears of only when it has to wait for it.
 //!
 //! Most starts come whole with their connection and are answered at once. Such a connection needs no place in the runtime's set of
-//! awaited sockets: two system calls and a wake less.
+//! awaited sockets. Actix reads until there is nothing more BEFORE it answers; so a read that took less than it had room for, which says
+//! that nothing is left, is not followed by another one that would only say so again and begin to wait: the answer comes first.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream as Plain};
@@ -16,21 +17,37 @@ use tokio::net::TcpStream;
 #[derive(Debug)]
 pub(super) enum Socket {
     /// Not awaited yet; does not block.
-    Fresh(Plain),
+    Fresh(Plain, Left),
     /// Awaited by the runtime.
     Awaited(TcpStream),
     /// The runtime refused it.
     Lost,
 }
 
+/// What a socket that is not awaited yet is known to have unread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Left {
+    /// Not known.
+    Unknown,
+    /// Nothing, by the last read.
+    Nothing,
+    /// The same, and the reader has been told.
+    NothingTold,
+}
+
 impl Socket {
+    /// As it was accepted; does not block.
+    pub(super) fn fresh(socket: Plain) -> Self {
+        Self::Fresh(socket, Left::Unknown)
+    }
+
     /// As a stream of the runtime.
     ///
     /// # Errors
     /// When the runtime can await no more.
     pub(super) fn into_awaited(self) -> io::Result<TcpStream> {
         match self {
-            Self::Fresh(socket) => TcpStream::from_std(socket),
+            Self::Fresh(socket, _) => TcpStream::from_std(socket),
             Self::Awaited(stream) => Ok(stream),
             Self::Lost => Err(ErrorKind::NotConnected.into()),
         }
@@ -40,7 +57,8 @@ impl Socket {
     pub(super) fn is_drained(&mut self) -> bool {
         let empty = |looked: io::Result<usize>| looked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
         match self {
-            Self::Fresh(socket) => empty(socket.peek(&mut [0])),
+            Self::Fresh(_, Left::Nothing | Left::NothingTold) => true,
+            Self::Fresh(socket, Left::Unknown) => empty(socket.peek(&mut [0])),
             // A byte that is taken here is thrown away like all that come after the last answer.
             Self::Awaited(stream) => empty(stream.try_read(&mut [0])),
             Self::Lost => false,
@@ -49,7 +67,7 @@ impl Socket {
 
     /// What a socket that is not awaited yet can do at once; `None`: it must be awaited.
     fn at_once<T>(&mut self, mut act: impl FnMut(&mut Plain) -> io::Result<T>) -> Option<io::Result<T>> {
-        let Self::Fresh(socket) = self else { return None };
+        let Self::Fresh(socket, _) = self else { return None };
         loop {
             match act(socket) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -61,12 +79,12 @@ impl Socket {
 
     /// The stream of the runtime, which hears of the socket now if it did not before.
     fn awaited(&mut self) -> io::Result<Pin<&mut TcpStream>> {
-        if let Self::Fresh(_) = self {
+        if let Self::Fresh(..) = self {
             *self = Self::Awaited(std::mem::replace(self, Self::Lost).into_awaited()?);
         }
         match self {
             Self::Awaited(stream) => Ok(Pin::new(stream)),
-            Self::Fresh(_) | Self::Lost => Err(ErrorKind::NotConnected.into()),
+            Self::Fresh(..) | Self::Lost => Err(ErrorKind::NotConnected.into()),
         }
     }
 }
@@ -74,9 +92,22 @@ impl Socket {
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if let Self::Fresh(_, left @ Left::Nothing) = this {
+            *left = Left::NothingTold;
+            // Whoever is still there after the answer asks again at once, and waits then.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         // Actix's buffers are initialised once; here that is what a plain read needs.
+        let room = buffer.remaining();
         match this.at_once(|socket| socket.read(buffer.initialize_unfilled())) {
-            Some(read) => Poll::Ready(read.map(|bytes| buffer.advance(bytes))),
+            Some(read) => Poll::Ready(read.map(|bytes| {
+                buffer.advance(bytes);
+                if let Self::Fresh(_, left) = this {
+                    // None at all is the client's end, which is no rest between two requests.
+                    *left = if (1..room).contains(&bytes) { Left::Nothing } else { Left::Unknown };
+                }
+            })),
             None => this.awaited()?.poll_read(context, buffer),
         }
     }
@@ -126,7 +157,7 @@ mod tests {
         let client = Plain::connect(listener.local_addr().unwrap()).unwrap();
         let (server, _) = listener.accept().unwrap();
         server.set_nonblocking(true).unwrap();
-        (client, Socket::Fresh(server))
+        (client, Socket::fresh(server))
     }
 
     #[tokio::test]
@@ -140,11 +171,37 @@ mod tests {
         }
         assert_eq!(server.read(&mut bytes).await.unwrap(), 7);
         server.write_all(b"answer").await.unwrap();
-        assert!(server.is_drained() && matches!(server, Socket::Fresh(_)));
+        assert!(server.is_drained() && matches!(server, Socket::Fresh(..)));
         server.shutdown().await.unwrap();
         let mut answer = String::new();
         client.read_to_string(&mut answer).unwrap();
         assert_eq!(answer, "answer");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_awaited_before_the_answer_and_the_rest_afterwards() {
+        let (mut client, mut server) = pair();
+        client.write_all(b"request").unwrap();
+        while server.is_drained() {
+            tokio::task::yield_now().await;
+        }
+        let mut bytes = [0; 64];
+        let mut read = async |server: &mut Socket| server.read(&mut bytes).await.unwrap();
+        assert_eq!(read(&mut server).await, 7);
+        {
+            // As actix reads: until there is nothing more.
+            let mut more = [0; 64];
+            let mut more = ReadBuf::new(&mut more);
+            let mut told = Context::from_waker(std::task::Waker::noop());
+            assert!(Pin::new(&mut server).poll_read(&mut told, &mut more).is_pending());
+        }
+        assert!(matches!(server, Socket::Fresh(..)), "the answer comes first");
+        client.write_all(b"more").unwrap();
+        assert_eq!(read(&mut server).await, 4, "and what comes behind it is read");
+        let mut exact = [0; 3];
+        client.write_all(b"full").unwrap();
+        assert_eq!(server.read(&mut exact).await.unwrap(), 3);
+        assert!(!server.is_drained(), "a read that had no room says nothing of what is left");
     }
 
     #[tokio::test]

@@ -10,7 +10,7 @@
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use actix_service::{Service, ServiceFactory};
 use futures_util::future::select;
+use rustix::net::{SocketFlags, acceptfrom_with};
 use socket2::SockRef;
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::{Builder, LocalOptions};
@@ -190,9 +191,11 @@ async fn next(listener: &AsyncFd<TcpListener>) -> io::Result<Accepted> {
     loop {
         let mut ready = listener.readable().await?;
         let accepted = ready.try_io(|listener| {
-            let (socket, peer) = listener.get_ref().accept()?;
-            socket.set_nonblocking(true)?;
-            Ok((Socket::Fresh(socket), peer))
+            // Set on the way, where the standard library would ask the system once more.
+            let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+            let (socket, peer) = acceptfrom_with(listener.get_ref(), flags)?;
+            let peer = peer.ok_or(ErrorKind::ConnectionAborted)?.try_into()?;
+            Ok((Socket::fresh(TcpStream::from(socket)), peer))
         });
         // Otherwise another worker's wake or a client that has gone again: there was none.
         if let Ok(accepted) = accepted {
