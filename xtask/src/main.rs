@@ -4,6 +4,7 @@
 //! configuration, and borrows nothing from it but throw-away certificates.
 
 mod agents;
+mod bench;
 mod collect;
 mod compare;
 mod fleet;
@@ -27,6 +28,8 @@ enum Task {
     ///
     /// Installs the others from Debian (as root or with sudo). Each runs on one core, the client on another one.
     Compare(compare::Arguments),
+    /// Run the benchmarks of the core's decisions, as a table beside their goals
+    Bench(bench::Arguments),
     /// Measure how cost, memory and traffic grow with servers, sessions and directors, as a table and a plot
     Growth(growth::Arguments),
     /// Measure what whole processes cost besides starts: memory, start-up, resynchronisation, probes, detection, reload
@@ -47,6 +50,7 @@ fn main() -> anyhow::Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     match Arguments::parse().task {
         Task::Compare(arguments) => compare::run(&arguments),
+        Task::Bench(arguments) => bench::run(&arguments),
         Task::Whole(arguments) => whole::run(&arguments),
         Task::Growth(arguments) => growth::run(&arguments),
         Task::Load(arguments) => load::run(&arguments),
