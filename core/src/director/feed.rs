@@ -13,6 +13,7 @@ use crate::entry::{Entry, OperatorWord, SeatEntry};
 use crate::event::{Event, SessionEvent, SessionNews};
 use crate::events::{Feed, OfSession, Place, Reading, ServerTurn, SessionTurn, Told, What};
 use crate::ids::{DirectorName, Generation, PoolName, ServerName, SessionId};
+use crate::session::Reader;
 use crate::view::View;
 use crate::wire::Message;
 
@@ -177,6 +178,13 @@ impl Director {
     pub(super) fn collect_changes(&self, now: Now, sink: &mut dyn FnMut(Entry)) {
         let mut news = self.news.lock();
         let lost = self.table.drain_with_news(&self.names, &mut |event| news.tell_session(event, now), sink);
+        news.feed.lose(lost);
+    }
+
+    /// The same where no record needs to be handed out.
+    pub(super) fn pass_over_changes(&self, now: Now) {
+        let mut news = self.news.lock();
+        let lost = self.table.pass_over(Reader::Peers, &self.names, &mut |event| news.tell_session(event, now));
         news.feed.lose(lost);
     }
 

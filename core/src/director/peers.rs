@@ -40,6 +40,11 @@ impl Store for Shelf<'_> {
             .drain_dirty(Reader::Peers, usize::MAX, &mut |entry| sink(Entry::Confirmed(entry)));
     }
 
+    fn pass_over(&self) {
+        self.director.pass_over_changes(self.now);
+        self.director.aliases.write().drain_dirty(Reader::Peers, usize::MAX, &mut |_| ());
+    }
+
     fn merge(&self, entry: &Entry) -> Taken {
         match entry {
             Entry::Seat(seat) => self.merge_seat(seat),

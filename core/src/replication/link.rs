@@ -223,6 +223,13 @@ impl Link {
         self.clock_ahead_ms = Some(clock_ahead_ms);
     }
 
+    /// Relayed changes between these numbers came from this peer: whoever had everything before them stands behind them.
+    pub(super) fn pass_over(&mut self, before: u64, end: u64) {
+        if self.sent.relayed == before {
+            self.sent.relayed = end;
+        }
+    }
+
     pub(super) fn ponged(&mut self, sent: u64, now: Mono) {
         self.round_trip = Some(now.since(Mono(sent)));
     }

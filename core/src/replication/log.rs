@@ -36,6 +36,12 @@ impl Row {
         self.items.push_back(Item { change, at });
     }
 
+    /// Numbers a change that nobody will ask for, and keeps none: whoever stands further back than this is compared with.
+    pub(super) fn pass_over(&mut self) {
+        self.floor = self.end() + 1;
+        self.items = VecDeque::new();
+    }
+
     /// The number of the latest change.
     pub(super) fn end(&self) -> u64 {
         self.floor + self.items.len() as u64
@@ -107,5 +113,16 @@ mod tests {
             "who is further behind waits as long"
         );
         assert_eq!((oldest(extra + 1), oldest(row.end())), (entry(extra + 2), None));
+    }
+
+    #[test]
+    fn what_is_passed_over_has_a_number_and_is_not_kept() {
+        let mut row = Row::default();
+        row.push(Change { origin: None, entry: Entry::Clock(Time(1)) }, Mono(0));
+        row.pass_over();
+        assert_eq!(row.end(), 2);
+        assert!(row.reaches(2) && !row.reaches(1) && !row.reaches(0), "who stands before it is compared with");
+        row.push(Change { origin: None, entry: Entry::Clock(Time(3)) }, Mono(0));
+        assert_eq!(row.item(3).map(|item| item.change.entry.clone()), Some(Entry::Clock(Time(3))));
     }
 }

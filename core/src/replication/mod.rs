@@ -61,6 +61,8 @@ pub enum Taken {
 pub trait Store {
     /// Hands out what this director changed since the last call.
     fn collect(&self, sink: &mut dyn FnMut(Entry));
+    /// Nobody can ask for what changed until now: it is in the table and will be compared.
+    fn pass_over(&self);
     /// Merges what a peer sent.
     fn merge(&self, entry: &Entry) -> Taken;
     /// Some more of all seats and states, from a place on; the place to go on at.
@@ -140,6 +142,8 @@ pub struct Peers {
     datacenter: DatacenterName,
     config: u64,
     log: Log,
+    /// Somebody has been linked in this run and may come back to where it stood. Until then nobody can, and no change is kept.
+    known: bool,
     configured: BTreeMap<DirectorName, DatacenterName>,
     links: BTreeMap<DirectorName, Link>,
     /// What this director has of each peer; outlives the link.
@@ -166,6 +170,7 @@ impl Peers {
             datacenter,
             config,
             log: Log::new(now.time.0.max(1)),
+            known: false,
             configured,
             links: BTreeMap::new(),
             have: BTreeMap::new(),
@@ -235,19 +240,21 @@ impl Peers {
             Message::Digests { routine, as_of, buckets } => link.begin_comparison(routine, as_of, buckets),
             Message::Want { buckets } => link.begin_sending(buckets),
             Message::Bulk { at, entries } => {
-                let origin = (peer.clone(), at);
+                let (origin, end) = ((peer.clone(), at), self.log.relayed.end());
                 for entry in entries {
                     self.take(Change { origin: Some(origin.clone()), entry }, store, now);
                 }
+                self.pass_over(peer, end);
             }
             Message::Changes { upto, changes } => {
                 // The number of each does not matter: whoever has `upto` has all of them. Own changes are not behind relayed
                 // ones, so that part of the position stays out.
-                let sender = (peer.clone(), Position { relayed: 0, ..upto });
+                let (sender, end) = ((peer.clone(), Position { relayed: 0, ..upto }), self.log.relayed.end());
                 for change in changes {
                     let origin = change.origin.unwrap_or_else(|| sender.clone());
                     self.take(Change { origin: Some(origin), entry: change.entry }, store, now);
                 }
+                self.pass_over(peer, end);
                 self.advance(peer, upto, false);
             }
             Message::Synced(position) => self.advance(peer, position, true),
@@ -428,7 +435,11 @@ impl Peers {
         if let Some(seen) = of_me.filter(|seen| seen.run > self.log.run) {
             self.outrun(seen.run, now);
         }
-        self.collect(store, now);
+        if std::mem::replace(&mut self.known, true) {
+            self.collect(store, now);
+        } else {
+            store.pass_over();
+        }
         let resume = of_me.filter(|position| self.log.reaches(*position));
         if let Some(link) = self.links.get_mut(peer) {
             link.begin(resume, self.log.end(), now);
@@ -451,8 +462,10 @@ impl Peers {
 
     /// Takes what this director changed since the last call.
     pub fn collect(&mut self, store: &dyn Store, now: Now) {
-        let row = &mut self.log.own;
-        store.collect(&mut |entry| row.push(Change { origin: None, entry }, now.mono));
+        if self.known {
+            let row = &mut self.log.own;
+            store.collect(&mut |entry| row.push(Change { origin: None, entry }, now.mono));
+        }
     }
 
     /// Merges one change, and hands it on when it changed the own table (R16).
@@ -468,9 +481,21 @@ impl Peers {
             *seen = at.own;
         }
         match store.merge(&change.entry) {
+            // There is nobody but the one who told it.
+            Taken::Changed if self.configured.len() == 1 => self.log.relayed.pass_over(),
             Taken::Changed => self.log.relayed.push(change, now.mono),
             Taken::Same => {}
             Taken::Dropped(reason) => self.count_dropped(reason),
+        }
+    }
+
+    /// The only peer stands behind what it told itself and what was therefore not kept.
+    fn pass_over(&mut self, peer: &DirectorName, before: u64) {
+        let end = self.log.relayed.end();
+        if self.configured.len() == 1
+            && let Some(link) = self.links.get_mut(peer)
+        {
+            link.pass_over(before, end);
         }
     }
 

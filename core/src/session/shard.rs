@@ -239,6 +239,12 @@ impl Shard {
         self.rows.dirty(reader) + self.states.dirty(reader) > 0
     }
 
+    /// Forgets for a reader what changed since something was last handed to it.
+    pub fn pass_over(&mut self, reader: Reader) {
+        self.rows.pass_over(reader);
+        self.states.pass_over(reader);
+    }
+
     /// From now on what happens is told, and at most so many wait; zero tells nothing.
     pub fn tell(&mut self, most: usize) {
         self.happenings.tell(most);

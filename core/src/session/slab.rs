@@ -194,6 +194,11 @@ impl<T> Slab<T> {
         drained
     }
 
+    /// Forgets for a reader what changed: one bit for each, and no look at any slot.
+    pub(super) fn pass_over(&mut self, reader: Reader) {
+        self.dirty[reader.at()] = Dirt::default();
+    }
+
     fn clean(&mut self, number: u32) {
         for reader in Reader::ALL {
             self.dirty[reader.at()].clear(number);

@@ -176,6 +176,21 @@ impl Table {
         lost
     }
 
+    /// Forgets for a reader what changed until now, and tells what happened meanwhile; how many of these are lost.
+    pub fn pass_over(&self, reader: Reader, names: &Names, news: &mut dyn FnMut(SessionEvent)) -> u64 {
+        let mut lost = 0;
+        for shard in &self.shards {
+            let (happened, gone) = {
+                let mut shard = shard.lock();
+                shard.pass_over(reader);
+                shard.take_happenings()
+            };
+            lost += gone;
+            happened.iter().for_each(|it| it.tell(names, news));
+        }
+        lost
+    }
+
     fn drain(
         &self,
         reader: Reader,
