@@ -126,6 +126,9 @@ impl Role {
     pub fn observe(&mut self, datacenter: &DatacenterName, service: Service, served_at: Mono, now: Mono) {
         let Some(site) = self.sites.iter_mut().find(|site| site.datacenter == *datacenter) else { return };
         site.last_served = if service == Service::Fails { site.last_served.max(served_at) } else { now };
+        if service == Service::Serves {
+            site.seen = Some(now);
+        }
         if site.service != service {
             site.service = service;
             site.since = now;
@@ -293,7 +296,7 @@ impl Role {
             return Some((at, RoleCause::Order));
         }
         if active.service == Service::Fails {
-            if let Some(at) = self.left_by_others(failover) {
+            if let Some(at) = self.left_by_others(failover, now) {
                 return Some((at, RoleCause::Agreed));
             }
             let patient = now.since(active.last_served) < failover.after && !planted(Fault::NoDelay);
@@ -335,16 +338,19 @@ impl Role {
     }
 
     /// The site that others hold to be active for as long as this one, which fails, would have to wait: they have been through that
-    /// delay, and a director that has just started, or was stopped, counts no failover of its own.
-    fn left_by_others(&self, failover: &FailoverSettings) -> Option<usize> {
+    /// delay, and a director that has just started, or was stopped, counts no failover of its own. A claim from before this one was
+    /// last seen to serve spares nobody the delay: whoever makes it was isolated, or has not heard of the failback.
+    fn left_by_others(&self, failover: &FailoverSettings, now: Mono) -> Option<usize> {
         if self.order.is_some() && self.order.as_ref() == self.active() {
             return None;
         }
+        let seen = self.sites.get(self.active).and_then(|site| site.seen);
+        let left =
+            |claim: &Claim| claim.began >= failover.after && seen.is_none_or(|served| now.since(served) >= claim.began);
         self.ladder().find(|at| {
             let site = &self.sites[*at];
-            *at != self.active
-                && site.service == Service::Serves
-                && self.claimed(&site.datacenter) >= Some(failover.after)
+            let held = || self.claims.iter().any(|claim| claim.active == site.datacenter && left(claim));
+            *at != self.active && site.service == Service::Serves && held()
         })
     }
 

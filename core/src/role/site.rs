@@ -37,13 +37,15 @@ pub(super) struct Site {
     pub(super) since: Mono,
     /// The last moment that it was known, or supposed, to serve.
     pub(super) last_served: Mono,
+    /// When fresh votes last said that it serves; `None`: not in this run.
+    pub(super) seen: Option<Mono>,
     /// Since how long it serves without a break, in the words of its own directors, and when they were heard.
     pub(super) claimed: Option<Since>,
 }
 
 impl Site {
     pub(super) fn new(datacenter: DatacenterName, now: Mono) -> Self {
-        Self { datacenter, service: Service::Unknown, since: now, last_served: now, claimed: None }
+        Self { datacenter, service: Service::Unknown, since: now, last_served: now, seen: None, claimed: None }
     }
 
     /// Since how long it serves without a break; its own directors know best.

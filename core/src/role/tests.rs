@@ -146,6 +146,23 @@ fn who_was_away_follows_those_who_have_been_through_the_delay_and_counts_no_fail
 }
 
 #[test]
+fn who_was_isolated_spares_nobody_the_delay() {
+    let settings = settings(Failback::After(Duration::from_mins(5)));
+    let mut role = two();
+    // The west was cut off and serves by itself; this one has seen the east serve all the time, and hears of the west again.
+    for second in [0, 1000] {
+        role.observe(&dc("east"), Service::Serves, at(second), at(second));
+        role.observe(&dc("west"), Service::Serves, at(second), at(second));
+    }
+    role.hear(vec![claim("west", 900)]);
+    assert_eq!(role.evaluate(&settings, true, at(1000)), None);
+    role.observe(&dc("east"), Service::Fails, at(1001), at(1001));
+    assert_eq!(role.evaluate(&settings, true, at(1001)), None, "which may be short");
+    let change = role.evaluate(&settings, true, at(1016)).unwrap();
+    assert_eq!((change.to, change.cause, change.epoch), (dc("west"), RoleCause::Failover, 1));
+}
+
+#[test]
 fn a_dead_site_that_is_ordered_is_left_after_the_own_delay_whatever_others_hold() {
     let settings = settings(Failback::After(Duration::from_mins(5)));
     let mut role = two();
