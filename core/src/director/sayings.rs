@@ -3,9 +3,9 @@
 //!
 //! A server beats to one director; what it says decides at all of them. So each director tells the others the latest beat of each
 //! server that it knows, its own or one that it was told. Words carry their age and no wall clock, are repeated and grow old, as a
-//! beat to this director itself does: what is not repeated for ten minutes lapses, and nothing has to be taken back. Which
-//! of two words holds is [`Said`](crate::health::Said)'s. A dependency that resets turns where the beat is heard, and the outage is told as the register that it
-//! is, so that no outage is counted twice.
+//! beat to this director itself does: what is not repeated for ten minutes lapses, and nothing has to be taken back. Which of two
+//! words holds is [`Said`](crate::health::Said)'s. A dependency that resets turns where the beat is heard, and the outage is told as
+//! the register that it is, so that no outage is counted twice.
 //!
 //! Owns when and to whom it is told, and what is not believed.
 

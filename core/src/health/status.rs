@@ -199,10 +199,10 @@ impl ServerHealth {
         self.voter.lapse();
     }
 
-    /// Forgets the words of directors that are no longer configured.
-    pub fn forget_all_but(&mut self, peers: &BTreeMap<DirectorName, DatacenterName>) {
+    /// Forgets the words of directors that are no longer configured. Beats that this one (`me`) heard in a former run stay.
+    pub fn forget_all_but(&mut self, me: &DirectorName, peers: &BTreeMap<DirectorName, DatacenterName>) {
         self.heard.retain(|director, _| peers.contains_key(director));
-        self.said.forget_all_but(|director| peers.contains_key(director));
+        self.said.forget_all_but(|director| director == me || peers.contains_key(director));
     }
 
     /// Takes an order if it is newer than the present one (R15); says whether it was. Call [`Self::refresh`] afterwards.
@@ -703,7 +703,7 @@ mod tests {
         assert_eq!(one.health.verdict().state(), Some(State::Up));
         one.look(&bad(FailureKind::Refused), 5_001);
         assert_eq!(one.health.verdict().state(), Some(State::Down));
-        one.health.forget_all_but(&BTreeMap::new());
+        one.health.forget_all_but(&peer, &BTreeMap::new());
         assert!(one.health.heard().is_empty());
     }
 

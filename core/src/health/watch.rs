@@ -67,7 +67,7 @@ impl Watch {
         }
         let mut changes = Vec::new();
         for watched in self.servers.values_mut() {
-            watched.health.forget_all_but(&settings.peers);
+            watched.health.forget_all_but(&settings.director, &settings.peers);
             let (Some(pool), Some(observer)) = (settings.pools.get(&watched.pool), self.observers.get(&watched.pool))
             else {
                 continue;
