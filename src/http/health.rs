@@ -1,7 +1,7 @@
 //! `/health/live`, `/health/ready`, `/health/active`: for balancers, DNS and orchestrators.
 //!
-//! Answered from the view alone: never asks a store, a peer or a server (a liveness that asked its store once made seven minutes
-//! into fifty-three). The first word is the verdict: `ok`, `degraded` or `no`.
+//! Answered from memory, nearly always from the view alone: never asks a store, a peer or a server (a liveness that asked its store
+//! once made seven minutes into fifty-three). The first word is the verdict: `ok`, `degraded` or `no`.
 
 use actix_http::header::{ALLOW, HeaderValue};
 use actix_http::{Method, StatusCode};
@@ -142,15 +142,16 @@ fn ready(edge: &Edge, pools: &[&PoolView]) -> Health {
     }
 }
 
-/// What is to be said of pools that this director leaves to the active datacenter: look elsewhere, if all of them are and somebody
-/// is there. With nobody there the door stays open, for who comes back and for the page.
+/// What is to be said where this director leaves all the pools to the active datacenter: look elsewhere, if somebody is there. With
+/// nobody there the door stays open, for who comes back and for the page. With other pools to serve nothing is wrong here:
+/// whoever goes by one pool asks about that one.
 fn passive(edge: &Edge, pools: &[&PoolView]) -> Option<Health> {
     let view = edge.director.view();
-    let refused: Vec<&&PoolView> = pools.iter().filter(|pool| pool.refuses_in(&view.settings().datacenter)).collect();
-    let (first, all) = (refused.first()?, refused.len() == pools.len());
+    let refused = pools.iter().all(|pool| pool.refuses_in(&view.settings().datacenter));
+    let first = pools.first().filter(|_| refused)?;
     let peers = edge.director.peers(edge.clock.now());
     let answers = |pool: &PoolView| peers.iter().any(|peer| peer.linked && peer.datacenter == pool.role().active);
-    let word = if all && refused.iter().all(|pool| answers(pool)) { Word::No } else { Word::Degraded };
+    let word = if pools.iter().all(|pool| answers(pool)) { Word::No } else { Word::Degraded };
     let (active, name) = (&first.role().active, &first.settings().name);
     Some(Health::new(word, format!("passive: {active} is active for {name}, new sessions are refused here")))
 }

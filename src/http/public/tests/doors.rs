@@ -1,9 +1,12 @@
 //! Health, greetings, limits and what is not there.
 
 use std::io::{ErrorKind, Write as _};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::fixture::{Fixture, HOST, config, read_all, read_one};
+use maitred_core::settings::Passive;
+
+use super::fixture::{Fixture, HOST, config, parse, read_all, read_one};
 use crate::http::answer::Answer;
 
 #[test]
@@ -41,6 +44,23 @@ fn a_total_outage_keeps_the_door_open_unless_asked_strictly() {
     assert_eq!((active.status, active.body.split(' ').next()), (503, Some("no")));
     assert_eq!(fixture.get("/health/active?pool=iwd").status, 200);
     assert_eq!(fixture.get("/health/live").status, 200);
+}
+
+#[test]
+fn who_is_passive_for_one_pool_serves_the_others_and_is_ready() {
+    let mut changes = config();
+    let ua = Arc::make_mut(changes.settings.pools.get_mut(&parse("ua")).unwrap());
+    ua.datacenters = vec![parse("west"), parse("east")];
+    ua.failover.passive = Passive::Refuse;
+    Arc::make_mut(ua.servers.get_mut(&parse("ua1")).unwrap()).datacenter = parse("west");
+    let fixture = Fixture::with(&changes);
+    assert_eq!(fixture.get("/x?agent=1").status, 503, "the west is active for ua");
+    for query in ["", "?strict=1", "?pool=iwd"] {
+        let ready = fixture.get(&format!("/health/ready{query}"));
+        assert_eq!((ready.status, ready.body.as_str()), (200, "ok ready\n"), "{query}");
+    }
+    let ready = fixture.get("/health/ready?pool=ua");
+    assert!(ready.status == 200 && ready.body.starts_with("degraded passive: west is active for ua"), "{}", ready.body);
 }
 
 #[test]
