@@ -6,9 +6,8 @@
 //! A jump of the machine's wall clock therefore moves nothing: no timer, no stamp, no expiry. It is only an alarm
 //! ([`Clock::wall_jump`]).
 //!
-//! On Linux monotonic time is that since boot, which goes on while the machine is suspended; [`std::time::Instant`] stands still
-//! meanwhile. A director whose machine slept therefore finds that it lost time (`maitred_core::director::LOST_MIN`), and its own
-//! clock is still right. Other systems: whatever `Instant` counts there.
+//! Monotonic time is that since boot, which goes on while the machine is suspended; [`std::time::Instant`] stands still meanwhile. A
+//! director whose machine slept therefore finds that it lost time (`maitred_core::director::LOST_MIN`), and its own clock is still right.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -33,19 +32,10 @@ impl TimeSource for Machine {
         SystemTime::now()
     }
 
-    #[cfg(target_os = "linux")]
     fn monotonic(&self) -> Duration {
         use rustix::time::{ClockId, clock_gettime};
         // It cannot lie before the boot.
         Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default()
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn monotonic(&self) -> Duration {
-        use std::sync::OnceLock;
-        use std::time::Instant;
-        static BEGAN: OnceLock<Instant> = OnceLock::new();
-        BEGAN.get_or_init(Instant::now).elapsed()
     }
 }
 

@@ -67,7 +67,6 @@ async fn connect(address: SocketAddr, purpose: Purpose) -> io::Result<TcpStream>
 /// know these options opens and closes in the usual way: nothing is lost but the saving.
 fn soften(socket: &SockRef<'_>) {
     let _ = socket.set_linger(Some(Duration::ZERO));
-    #[cfg(target_os = "linux")]
     let _ = socket.set_tcp_quickack(false);
 }
 

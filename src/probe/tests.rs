@@ -27,7 +27,6 @@ async fn a_tcp_server_that_accepts_is_good_and_one_that_refuses_is_not() {
     assert_eq!(failure(prober.look().await).kind, FailureKind::Refused);
 }
 
-#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_tcp_look_is_over_before_the_application_hears_of_it() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
