@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
 }
 
 /// A row: what it says, the benchmark's path, the goal in nanoseconds.
-const ROWS: [(&str, &str, Option<f64>); 11] = [
+const ROWS: [(&str, &str, Option<f64>); 13] = [
     ("kept start, 1,000 sessions", "kept/1000", None),
     ("kept start, 10,000 sessions", "kept/10000", Some(100.0)),
     ("kept start, 100,000 sessions", "kept/100000", None),
@@ -27,6 +27,8 @@ const ROWS: [(&str, &str, Option<f64>); 11] = [
     ("placed start, 16 servers", "placed/16", Some(300.0)),
     ("placed start, 100 servers", "placed/100", None),
     ("placed start, 1,000 servers", "placed/1000", Some(1500.0)),
+    ("of it the choice of a server among 16", "rendezvous/16", None),
+    ("of it the choice among 1,000", "rendezvous/1000", None),
     ("the picture that starts read, rebuilt for 16 servers", "view_rebuilt/16", None),
     ("the same for 1,000 servers", "view_rebuilt/1000", None),
     ("kept start, 200,000 sessions, one thread", ONE_THREAD, None),
@@ -39,7 +41,9 @@ const SCALING: f64 = 1.8;
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(["bench", "--quiet", "--package", "maitred-core", "--bench", "decisions"]).stderr(Stdio::inherit());
+    command
+        .args(["bench", "--quiet", "--package", "maitred-core", "--bench", "decisions", "--bench", "placement"])
+        .stderr(Stdio::inherit());
     let output = command.output().context("cargo")?;
     ensure!(output.status.success(), "cargo bench failed");
     let table = table(&medians(&String::from_utf8_lossy(&output.stdout)))?;
