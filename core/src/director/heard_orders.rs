@@ -2,8 +2,9 @@
 
 use super::control::{Control, Register};
 use crate::clock::Now;
-use crate::entry::{Entry, RoleOrder, ServerOrder};
+use crate::entry::Entry;
 use crate::event::Event;
+use crate::health::Change;
 use crate::ids::DatacenterName;
 use crate::session::STAMP_AHEAD_MAX;
 use crate::settings::Settings;
@@ -18,7 +19,7 @@ impl Control {
         entry: Entry,
         settings: &Settings,
         now: Now,
-    ) -> Result<Vec<crate::health::Change>, &'static str> {
+    ) -> Result<Vec<Change>, &'static str> {
         let latest = now.time + STAMP_AHEAD_MAX;
         match entry {
             Entry::ServerOrder(order) => {
@@ -30,8 +31,9 @@ impl Control {
                 }
                 let known = self.watch.server(&order.server).ok_or("order_server")?.operator();
                 let register = Register::Order(order.server.clone());
-                if let Some(known) = known.filter(|old| !newer_server_order(&order, old)) {
-                    let itself = (known.stamp, &known.writer) == (order.stamp, &order.writer);
+                let rank = (order.stamp, &order.writer);
+                if let Some(known) = known.filter(|old| rank <= (old.stamp, &old.writer)) {
+                    let itself = rank == (known.stamp, &known.writer);
                     let (known, same) = (known.word, known.word == order.word || itself);
                     if !same && self.gave_way.is_concurrent(register, order.stamp, &order.writer) {
                         let pool = super::orders::pool_of(settings, &order.server).ok_or("order_server")?.clone();
@@ -41,22 +43,20 @@ impl Control {
                     }
                     return Ok(Vec::new());
                 }
-                let before = known.map(|old| (old.stamp, old.writer.clone()));
-                self.gave_way.note(register, before);
-                let changes = self.watch.order(&order, settings, now);
-                self.unwritten.insert(Register::Order(order.server.clone()), Entry::ServerOrder(order));
-                self.hearsay.orders += 1;
-                Ok(changes)
+                Ok(self.take_server_order(order, settings, now))
             }
             Entry::RoleOrder(order) => {
                 if order.stamp.time() > latest {
                     return Err("stamp_ahead");
                 }
-                let role = self.roles.get_mut(&order.pool).ok_or("order_pool")?;
+                if !self.roles.contains_key(&order.pool) {
+                    return Err("order_pool");
+                }
                 let known = self.role_orders.get(&order.pool);
                 let register = Register::RoleOrder(order.pool.clone());
-                if let Some(known) = known.filter(|old| !newer_role_order(&order, old)) {
-                    let itself = (known.stamp, &known.writer) == (order.stamp, &order.writer);
+                let rank = (order.stamp, &order.writer);
+                if let Some(known) = known.filter(|old| rank <= (old.stamp, &old.writer)) {
+                    let itself = rank == (known.stamp, &known.writer);
                     let same = known.datacenter == order.datacenter || itself;
                     let word = |site: &Option<DatacenterName>| {
                         site.as_ref().map_or_else(|| "auto".to_owned(), |site| site.as_str().to_owned())
@@ -68,11 +68,7 @@ impl Control {
                     }
                     return Ok(Vec::new());
                 }
-                self.gave_way.note(register, known.map(|old| (old.stamp, old.writer.clone())));
-                role.set_order(order.datacenter.clone());
-                self.role_orders.insert(order.pool.clone(), order.clone());
-                self.unwritten.insert(Register::RoleOrder(order.pool.clone()), Entry::RoleOrder(order));
-                self.hearsay.orders += 1;
+                self.take_role_order(order);
                 Ok(Vec::new())
             }
             Entry::Outage(outage) => {
@@ -93,12 +89,4 @@ impl Control {
             | Entry::Confirmed(_) => Err("kind"),
         }
     }
-}
-
-fn newer_server_order(order: &ServerOrder, old: &ServerOrder) -> bool {
-    (order.stamp, &order.writer) > (old.stamp, &old.writer)
-}
-
-fn newer_role_order(order: &RoleOrder, old: &RoleOrder) -> bool {
-    (order.stamp, &order.writer) > (old.stamp, &old.writer)
 }

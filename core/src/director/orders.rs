@@ -6,9 +6,10 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::Director;
-use super::control::Register;
+use super::control::{Control, Register};
 use crate::clock::{Now, Stamp, Time};
 use crate::entry::{Entry, OperatorWord, RoleOrder, ServerOrder};
+use crate::health::{Change, ServerHealth};
 use crate::ids::{DatacenterName, DirectorName, PoolName, ServerName};
 use crate::settings::Settings;
 
@@ -141,13 +142,9 @@ impl Director {
         let (word, (reason, deadline, same)) = (said.word, said.over(old, before));
         // Also a repeated order is written: it is acknowledged, so it holds, also against an earlier one that another director
         // took and this one has not heard of.
-        let old = old.map(|old| (old.stamp, old.writer.clone()));
-        let stamp = Stamp::next(now.time, old.as_ref().map(|(stamp, _)| *stamp));
-        control.gave_way.note(Register::Order(server.clone()), old);
+        let stamp = Stamp::next(now.time, old.map(|old| old.stamp));
         let order = ServerOrder { server: server.clone(), word, reason, deadline, stamp, writer: self.me.clone() };
-        let changes = control.watch.order(&order, &settings, now);
-        control.unwritten.insert(Register::Order(server.clone()), Entry::ServerOrder(order));
-        control.hearsay.orders += 1;
+        let changes = control.take_server_order(order, &settings, now);
         self.settle(&mut control, changes, now);
         Ok(Ordered { before, after: word, changed: !same })
     }
@@ -206,19 +203,38 @@ impl Director {
         if datacenter.as_ref().is_some_and(|name| !settings.datacenters.contains(name)) {
             return Err(RoleRefusal::UnknownDatacenter);
         }
-        let role = control.roles.get_mut(pool).ok_or(RoleRefusal::UnknownPool)?;
-        let before = role.order().cloned();
-        role.set_order(datacenter.clone());
-        let old = control.role_orders.get(pool).map(|old| (old.stamp, old.writer.clone()));
-        let stamp = Stamp::next(now.time, old.as_ref().map(|(stamp, _)| *stamp));
-        control.gave_way.note(Register::RoleOrder(pool.clone()), old);
+        let before = control.roles.get(pool).ok_or(RoleRefusal::UnknownPool)?.order().cloned();
+        let stamp = Stamp::next(now.time, control.role_orders.get(pool).map(|old| old.stamp));
         let order = RoleOrder { pool: pool.clone(), datacenter: datacenter.clone(), stamp, writer: self.me.clone() };
-        control.role_orders.insert(pool.clone(), order.clone());
-        control.unwritten.insert(Register::RoleOrder(pool.clone()), Entry::RoleOrder(order));
-        control.hearsay.orders += 1;
+        control.take_role_order(order);
         self.settle(&mut control, Vec::new(), now);
         let changed = before != datacenter;
         Ok(Ordered { before, after: datacenter, changed })
+    }
+}
+
+impl Control {
+    /// Puts the latest order about a server in force, this director's own or one that it heard: journal and peers are to hear of it.
+    pub(super) fn take_server_order(&mut self, order: ServerOrder, settings: &Settings, now: Now) -> Vec<Change> {
+        let register = Register::Order(order.server.clone());
+        let old = self.watch.server(&order.server).and_then(ServerHealth::operator);
+        self.gave_way.note(register.clone(), old.map(|old| (old.stamp, old.writer.clone())));
+        let changes = self.watch.order(&order, settings, now);
+        self.unwritten.insert(register, Entry::ServerOrder(order));
+        self.hearsay.orders += 1;
+        changes
+    }
+
+    /// The same of the latest order about a pool's active role.
+    pub(super) fn take_role_order(&mut self, order: RoleOrder) {
+        let register = Register::RoleOrder(order.pool.clone());
+        if let Some(role) = self.roles.get_mut(&order.pool) {
+            role.set_order(order.datacenter.clone());
+        }
+        let old = self.role_orders.insert(order.pool.clone(), order.clone());
+        self.gave_way.note(register.clone(), old.map(|old| (old.stamp, old.writer)));
+        self.unwritten.insert(register, Entry::RoleOrder(order));
+        self.hearsay.orders += 1;
     }
 }
 
