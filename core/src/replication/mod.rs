@@ -240,21 +240,19 @@ impl Peers {
             Message::Digests { routine, as_of, buckets } => link.begin_comparison(routine, as_of, buckets),
             Message::Want { buckets } => link.begin_sending(buckets),
             Message::Bulk { at, entries } => {
-                let (origin, end) = ((peer.clone(), at), self.log.relayed.end());
-                for entry in entries {
-                    self.take(Change { origin: Some(origin.clone()), entry }, store, now);
-                }
-                self.pass_over(peer, end);
+                let origin = Some((peer.clone(), at));
+                let changes = entries.into_iter().map(|entry| Change { origin: origin.clone(), entry });
+                self.take_all(peer, changes, store, now);
             }
             Message::Changes { upto, changes } => {
                 // The number of each does not matter: whoever has `upto` has all of them. Own changes are not behind relayed
                 // ones, so that part of the position stays out.
-                let (sender, end) = ((peer.clone(), Position { relayed: 0, ..upto }), self.log.relayed.end());
-                for change in changes {
+                let sender = (peer.clone(), Position { relayed: 0, ..upto });
+                let changes = changes.into_iter().map(|change| {
                     let origin = change.origin.unwrap_or_else(|| sender.clone());
-                    self.take(Change { origin: Some(origin), entry: change.entry }, store, now);
-                }
-                self.pass_over(peer, end);
+                    Change { origin: Some(origin), entry: change.entry }
+                });
+                self.take_all(peer, changes, store, now);
                 self.advance(peer, upto, false);
             }
             Message::Synced(position) => self.advance(peer, position, true),
@@ -468,6 +466,25 @@ impl Peers {
         }
     }
 
+    /// Merges what one message of a peer brought.
+    fn take_all(&mut self, peer: &DirectorName, changes: impl Iterator<Item = Change>, store: &dyn Store, now: Now) {
+        let before = self.log.relayed.end();
+        for change in changes {
+            self.take(change, store, now);
+        }
+        // The only peer stands behind what it told itself and what was therefore not kept.
+        if self.has_one_peer()
+            && let Some(link) = self.links.get_mut(peer)
+        {
+            link.pass_over(before, self.log.relayed.end());
+        }
+    }
+
+    /// There is nobody to whom a change of one peer could be handed on.
+    fn has_one_peer(&self) -> bool {
+        self.configured.len() == 1
+    }
+
     /// Merges one change, and hands it on when it changed the own table (R16).
     fn take(&mut self, change: Change, store: &dyn Store, now: Now) {
         if planted(Fault::DropBySequence)
@@ -481,21 +498,10 @@ impl Peers {
             *seen = at.own;
         }
         match store.merge(&change.entry) {
-            // There is nobody but the one who told it.
-            Taken::Changed if self.configured.len() == 1 => self.log.relayed.pass_over(),
+            Taken::Changed if self.has_one_peer() => self.log.relayed.pass_over(),
             Taken::Changed => self.log.relayed.push(change, now.mono),
             Taken::Same => {}
             Taken::Dropped(reason) => self.count_dropped(reason),
-        }
-    }
-
-    /// The only peer stands behind what it told itself and what was therefore not kept.
-    fn pass_over(&mut self, peer: &DirectorName, before: u64) {
-        let end = self.log.relayed.end();
-        if self.configured.len() == 1
-            && let Some(link) = self.links.get_mut(peer)
-        {
-            link.pass_over(before, end);
         }
     }
 
