@@ -106,12 +106,11 @@ async fn targets(client: &Client, scope: &Scope, wanted: &Wanted) -> anyhow::Res
     let answer = client.get("/v1/pools").await?;
     let pools = answer["pools"].as_array().context("no list of pools")?;
     let named = |pool: &&Value| scope.pool.as_ref().is_none_or(|wanted| pool["name"] == wanted.as_str());
-    let (mut targets, mut elsewhere) = (Vec::new(), false);
+    let mut targets = Vec::new();
     for pool in pools.iter().filter(named) {
         let name = pool["name"].as_str().context("a pool without a name")?;
         if scope.pool.is_none() && !can_go(&pool["role"], wanted) {
             output::remark(&format!("{name}: has no such datacenter and stays where it is"));
-            elsewhere = true;
             continue;
         }
         let datacenter = match wanted {
@@ -123,7 +122,7 @@ async fn targets(client: &Client, scope: &Scope, wanted: &Wanted) -> anyhow::Res
         };
         targets.push((name.to_owned(), datacenter));
     }
-    if targets.is_empty() && elsewhere {
+    if targets.is_empty() && scope.pool.is_none() && !pools.is_empty() {
         let Wanted::Named(given) = wanted else {
             return Err(Failure::new(Exit::Refused, "no pool has another datacenter").into());
         };

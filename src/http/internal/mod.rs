@@ -321,15 +321,11 @@ fn check_origin(ask: &Ask<'_>) -> Result<(), Problem> {
 }
 
 /// A page that made its own name lead here (DNS rebinding) is of no other origin, so the name itself must be one of ours: that of the
-/// certificate, `localhost`, or an address, which nobody can make lead elsewhere. Health answers under any.
+/// certificate, `localhost`, or an address, which nobody can make lead elsewhere. Health has no Host to be judged by.
 fn check_host(internal: &Internal, ask: &Ask<'_>) -> Result<(), Problem> {
     let Some(host) = ask.target.host.map(RequestHost::name) else { return Ok(()) };
     let is_ours = host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok();
-    if is_ours || ask.target.path.starts_with("/health/") || internal.vitals.is_called("internal", host) {
-        Ok(())
-    } else {
-        Err(Problem::UnknownHost)
-    }
+    if is_ours || internal.vitals.is_called("internal", host) { Ok(()) } else { Err(Problem::UnknownHost) }
 }
 
 fn json(value: &serde_json::Value) -> Reply {

@@ -34,6 +34,15 @@ fn house() -> House {
     house
 }
 
+/// A server that has said to one director that it drains, and the others have had time to hear of it.
+fn draining(house: &mut House) -> Server {
+    let mut server = Server::new("ua1");
+    server.says.draining = Some(true);
+    server.beat(house.at("east-1"));
+    house.pass(HEARD);
+    server
+}
+
 /// A server as one director sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct View {
@@ -93,10 +102,7 @@ fn dependencies_degrade_and_fell_at_all_of_them() {
 fn a_third_bridges_a_cut_and_what_is_not_repeated_lapses_everywhere() {
     let mut house = house();
     house.cut("west-1", "east-1");
-    let mut server = Server::new("ua1");
-    server.says.draining = Some(true);
-    server.beat(house.at("east-1"));
-    house.pass(HEARD);
+    let server = draining(&mut house);
     assert_eq!(inputs(&house, &server), [Input::Draining; 3], "by the third");
     // A director that starts now is told as well.
     house.replace("west-1");
@@ -111,10 +117,7 @@ fn a_third_bridges_a_cut_and_what_is_not_repeated_lapses_everywhere() {
 #[test]
 fn a_director_that_was_restarted_hears_of_the_beats_that_it_took_before() {
     let mut house = house();
-    let mut server = Server::new("ua1");
-    server.says.draining = Some(true);
-    server.beat(house.at("east-1"));
-    house.pass(HEARD);
+    let server = draining(&mut house);
     house.replace("east-1");
     house.pass(HEARD);
     assert_eq!(inputs(&house, &server), [Input::Draining; 3]);
@@ -123,10 +126,7 @@ fn a_director_that_was_restarted_hears_of_the_beats_that_it_took_before() {
 #[test]
 fn a_reload_forgets_no_beat_that_a_former_run_heard() {
     let mut house = house();
-    let mut server = Server::new("ua1");
-    server.says.draining = Some(true);
-    server.beat(house.at("east-1"));
-    house.pass(HEARD);
+    let server = draining(&mut house);
     house.replace("east-1");
     house.pass(HEARD);
     let reloaded = of("east-1", &ALL, &depending());
@@ -138,10 +138,7 @@ fn a_reload_forgets_no_beat_that_a_former_run_heard() {
 #[test]
 fn the_later_word_holds_whichever_way_it_came() {
     let mut house = house();
-    let mut server = Server::new("ua1");
-    server.says.draining = Some(true);
-    server.beat(house.at("east-1"));
-    house.pass(HEARD);
+    let mut server = draining(&mut house);
     // What a look's answer leaves out, the beat goes on saying; what it says, holds.
     let silent = Report { server: Some(server.name.clone()), sessions: Some(1), ..Report::default() };
     for who in ALL {
@@ -357,10 +354,7 @@ proptest! {
 fn a_server_is_configured_alike_where_it_is_known() {
     // Who is taken out of the configuration is spoken of no more.
     let mut house = house();
-    let mut server = Server::new("ua1");
-    server.says.draining = Some(true);
-    server.beat(house.at("east-1"));
-    house.pass(HEARD);
+    let server = draining(&mut house);
     let alone = of("west-1", &["west-1"], &depending());
     let rig = house.at("west-1");
     rig.director.handle_settings(alone, rig.now).unwrap();
