@@ -105,6 +105,37 @@ fn whoever_reads_on_at_another_director_misses_nothing_and_hears_nothing_twice()
 }
 
 #[test]
+fn a_crowd_that_leaves_is_one_event_at_every_director() {
+    let stubs = ["ua1", "ua2"].map(StubServer::start);
+    let mesh = Mesh::of(&[("east-1", "east"), ("east-2", "east")]);
+    let directors = ["east-1", "east-2"].map(|name| mesh.plan(name, Plan::new().stubs(&stubs)).start());
+    let [one, two] = &directors;
+    directors.iter().for_each(|director| director.wait_for_usable(&["ua1", "ua2"]));
+    wait_for_links(&[one, two]);
+    let followers = [Follower::from_now(one), Follower::from_now(two)];
+
+    let seats: Vec<Value> = (0..40).map(|number| start(one, &format!("agent-{number}"))).collect();
+    let known = || two.operator().get(&two.internal_url("/v1/sessions/ua/agent-39")).status == 200;
+    wait::until("both know the last one", known);
+    // They leave by either door, as a crowd does.
+    seats.iter().enumerate().for_each(|(number, seat)| end([one, two][number % 2], seat));
+
+    let told = |follower: &Follower| -> Vec<Value> {
+        follower.told().into_iter().filter(|told| told["event"] == "mass_logout").collect()
+    };
+    for (director, follower) in directors.iter().zip(&followers) {
+        wait::until("every end is told", || (0..40).all(|it| follower.has("session_ended", &format!("agent-{it}"))));
+        wait::for_equal("the crowd is one event", &1, || told(follower).len());
+        let crowd = &told(follower)[0];
+        assert_eq!((&crowd["pool"], &crowd["panic"], &crowd["threshold"]), (&json!("ua"), &json!(true), &json!(0.2)));
+        // Half of those who were there, and told when it was half: an alarm does not wait for the last one.
+        let (count, of) = (crowd["count"].as_u64().unwrap(), crowd["of"].as_u64().unwrap());
+        assert!(of >= 40 && count * 2 >= of && count < 40, "{crowd}");
+        wait::until("it is a line in the log", || !director.lines_with(&["event=\"mass_logout\""]).is_empty());
+    }
+}
+
+#[test]
 fn an_operator_moves_the_role_and_sees_what_comes_of_it() {
     let (east, west) = (StubServer::start("ua1"), StubServer::start("ua2"));
     let mesh = Mesh::of(&[("east-1", "east"), ("west-1", "west")]);
