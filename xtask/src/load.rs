@@ -17,10 +17,10 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{CONNECTION, COOKIE, HOST, LOCATION, SET_COOKIE};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
 use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, HandshakeKind};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio::task::LocalSet;
@@ -51,6 +51,8 @@ pub(crate) enum Connections {
     Kept,
     /// A new one for each request; no TLS session is resumed.
     New,
+    /// A new one for each request, that resumes the TLS session of the one before.
+    Resumed,
     /// The same with a browser's headers and the cookie that it has, and the browser is gone once it has its answer.
     Browser,
 }
@@ -98,6 +100,8 @@ pub(crate) struct Outcome {
     pub(crate) good: u64,
     /// Other answers, and failures.
     pub(crate) bad: u64,
+    /// Connections that resumed a TLS session.
+    pub(crate) resumed: u64,
     /// From the first request to the last answer.
     pub(crate) seconds: f64,
 }
@@ -116,6 +120,7 @@ struct Caller {
     connections: Connections,
     agents: Rc<Agents>,
     left: Rc<Cell<u32>>,
+    resumed: Rc<Cell<u64>>,
     /// Cookies are shown.
     shows: bool,
     /// Cookies are kept.
@@ -124,7 +129,7 @@ struct Caller {
 }
 
 async fn ask(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let tls = arguments.ca.as_ref().map(|file| tls(file)).transpose()?;
+    let tls = arguments.ca.as_ref().map(|file| client_config(file)).transpose()?;
     let begin = Instant::now();
     // Whoever wants a number of starts gets it, unless nothing answers.
     let seconds = if arguments.starts.is_some() { 600.0 } else { arguments.seconds };
@@ -134,15 +139,24 @@ async fn ask(arguments: &Arguments) -> anyhow::Result<Outcome> {
         agents.read(file)?;
     }
     let left = Rc::new(Cell::new(arguments.starts.unwrap_or(u32::MAX)));
+    let resumed = Rc::new(Cell::new(0));
     let callers: Vec<_> = (0..arguments.callers)
         .map(|_| {
+            let tls = tls.clone().map(|mut config| {
+                // Each caller resumes its own sessions, as browsers do; a shared store would keep too few of them.
+                if arguments.connections == Connections::Resumed {
+                    config.resumption = Resumption::default();
+                }
+                TlsConnector::from(Arc::new(config))
+            });
             let caller = Caller {
                 address: (Ipv4Addr::LOCALHOST, arguments.port).into(),
                 host: format!("localhost:{}", arguments.port),
-                tls: tls.clone(),
+                tls,
                 connections: arguments.connections,
                 agents: Rc::clone(&agents),
                 left: Rc::clone(&left),
+                resumed: Rc::clone(&resumed),
                 shows: arguments.show.is_some(),
                 keeps: arguments.keep.is_some(),
                 until,
@@ -156,6 +170,7 @@ async fn ask(arguments: &Arguments) -> anyhow::Result<Outcome> {
         outcome.good += good;
         outcome.bad += bad;
     }
+    outcome.resumed = resumed.get();
     outcome.seconds = begin.elapsed().as_secs_f64();
     if let Some(file) = &arguments.keep {
         agents.write(file)?;
@@ -195,7 +210,7 @@ impl Caller {
         let mut request = Request::get(format!("/desk?agent=agent-{:08}", turn.number)).header(HOST, &self.host);
         match self.connections {
             Connections::Kept => {}
-            Connections::New => request = request.header(CONNECTION, "close"),
+            Connections::New | Connections::Resumed => request = request.header(CONNECTION, "close"),
             Connections::Browser => {
                 request = BROWSER.iter().fold(request, |it, (name, value)| it.header(*name, *value))
             }
@@ -224,7 +239,13 @@ impl Caller {
         stream.set_nodelay(true)?;
         match &self.tls {
             None => handshake(stream).await,
-            Some(tls) => handshake(tls.connect(ServerName::try_from("localhost")?, stream).await?).await,
+            Some(tls) => {
+                let stream = tls.connect(ServerName::try_from("localhost")?, stream).await?;
+                if stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed) {
+                    self.resumed.set(self.resumed.get() + 1);
+                }
+                handshake(stream).await
+            }
         }
     }
 }
@@ -240,7 +261,7 @@ async fn handshake(
     Ok(sender)
 }
 
-fn tls(file: &std::path::Path) -> anyhow::Result<TlsConnector> {
+fn client_config(file: &std::path::Path) -> anyhow::Result<ClientConfig> {
     let mut roots = rustls::RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(file)? {
         roots.add(certificate?)?;
@@ -250,5 +271,5 @@ fn tls(file: &std::path::Path) -> anyhow::Result<TlsConnector> {
         .with_no_client_auth();
     config.resumption = Resumption::disabled();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsConnector::from(Arc::new(config)))
+    Ok(config)
 }

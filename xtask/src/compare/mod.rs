@@ -66,6 +66,8 @@ pub(crate) enum Scenario {
     TlsKept,
     /// TLS 1.3, a connection for each start, ECDSA P-256
     TlsNewEcdsa,
+    /// TLS 1.3, a connection for each start that resumes the session of the one before, ECDSA P-256
+    TlsResumed,
     /// As users come: TLS 1.3, ECDSA, a browser's headers and its cookie, gone afterwards; one of five is a new agent
     Mix,
     /// TLS 1.3, a connection for each start, RSA 2048
@@ -76,7 +78,7 @@ impl Scenario {
     fn face(self) -> Face {
         match self {
             Self::PlainKept | Self::PlainNew => Face::Clear,
-            Self::TlsKept | Self::TlsNewEcdsa | Self::Mix => Face::Ecdsa,
+            Self::TlsKept | Self::TlsNewEcdsa | Self::TlsResumed | Self::Mix => Face::Ecdsa,
             Self::TlsNewRsa => Face::Rsa,
         }
     }
@@ -85,6 +87,7 @@ impl Scenario {
         match self {
             Self::PlainKept | Self::TlsKept => Connections::Kept,
             Self::PlainNew | Self::TlsNewEcdsa | Self::TlsNewRsa => Connections::New,
+            Self::TlsResumed => Connections::Resumed,
             Self::Mix => Connections::Browser,
         }
     }
@@ -95,6 +98,7 @@ impl Scenario {
             Self::PlainNew => "plain, new connection",
             Self::TlsKept => "TLS 1.3, kept",
             Self::TlsNewEcdsa => "TLS 1.3, new, ECDSA",
+            Self::TlsResumed => "TLS 1.3, resumed",
             Self::Mix => "as browsers come",
             Self::TlsNewRsa => "TLS 1.3, new, RSA",
         }
@@ -174,6 +178,10 @@ fn measure(site: &Site, running: &Running, scenario: Scenario, seconds: f64, rou
         load(site, running, &Load { connections: scenario.connections(), until: Until::Seconds(seconds), fresh })?;
     let used = running.cpu()? - before;
     ensure!(outcome.good > 0, "{:?} answered nothing well: {outcome:?}", running.contestant());
+    if scenario == Scenario::TlsResumed {
+        // The first connection of each caller has nothing to resume.
+        ensure!(outcome.resumed * 4 > outcome.good * 3, "{:?} resumes too few: {outcome:?}", running.contestant());
+    }
     let micros = used.as_secs_f64() * 1e6 / (outcome.good + outcome.bad) as f64;
     let (contestant, lines) = (running.contestant(), running.setup().lines);
     Ok(Sample { contestant, lines, scenario, micros, outcome })
