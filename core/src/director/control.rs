@@ -55,6 +55,8 @@ pub(super) struct Control {
     untold: VecDeque<Event>,
     /// When the roles were weighed last.
     pub(super) weighed: Mono,
+    /// A server's standing changed since its site was counted.
+    recount: bool,
     /// What the other directors say.
     pub(super) hearsay: Hearsay,
     /// Orders that gave way, to tell which of another director's are old and which were given at the same time.
@@ -94,6 +96,7 @@ impl Control {
             effects_dropped: 0,
             untold: VecDeque::new(),
             weighed: now.mono,
+            recount: true,
             hearsay: Hearsay::default(),
             gave_way: GaveWay::default(),
             logouts: BTreeMap::new(),
@@ -185,6 +188,7 @@ impl Control {
             },
             ServerChange::Asked => self.push(Effect::ProbeNow(server)),
             ServerChange::Standing { .. } => {
+                self.recount = true;
                 let (word, reason) = self.watch.server(&server).map_or_else(Default::default, |health| {
                     let reason = health.operator().map_or_else(String::new, |order| order.reason.clone());
                     (health.operator_word(now.time), reason)
@@ -207,12 +211,15 @@ impl Control {
     /// Weighs all roles again and says which moved.
     pub(super) fn weigh_roles(&mut self, now: Now) {
         self.weighed = now.mono;
+        // Counting asks every server, and a tick comes five times a second: only where an answer may be another one.
+        let recount = std::mem::take(&mut self.recount);
         let mut moved = Vec::new();
         for (name, pool) in &self.settings.pools {
             let Some(role) = self.roles.get_mut(name) else { continue };
             for datacenter in &pool.datacenters {
                 let before = role.service(datacenter).map(|(service, _)| service);
-                let service = picture::service(&self.watch, pool, datacenter);
+                let known = before.filter(|_| !recount);
+                let service = known.unwrap_or_else(|| picture::service(&self.watch, pool, datacenter));
                 // A site served until this moment: votes change at once, and the delay runs from the last good one (R13).
                 let served_at = if before == Some(service) { Mono::default() } else { now.mono };
                 role.observe(datacenter, service, served_at, now.mono);
@@ -226,7 +233,8 @@ impl Control {
                 let heard = self.hearsay.serving(name, datacenter, &self.settings, now.mono);
                 role.set_claimed(datacenter, own.max(heard), now.mono);
             }
-            let witnessed = role.active().is_some_and(|active| picture::witnessed(&self.watch, pool, active));
+            let failing = role.active().filter(|active| role.service(active).is_some_and(|it| it.0 == Service::Fails));
+            let witnessed = failing.is_some_and(|active| picture::witnessed(&self.watch, pool, active));
             let linked = |site| self.hearsay.fresh_directors(site, &self.settings, now.mono) > 0;
             if planted(Fault::LinkVeto) && role.active().is_some_and(linked) {
                 continue;
@@ -266,8 +274,7 @@ impl Director {
         if let Some(report) = report {
             self.count_report(&control, server, report.sessions, Since::new(now.mono, Duration::ZERO), now);
         }
-        // Most looks change nothing, and weighing the roles asks every server: with a thousand of them each second, that was
-        // three quarters of a director's time. Every change still weighs at once.
+        // Most looks change nothing. Every change weighs at once.
         if !changes.is_empty() || now.mono.since(control.weighed) >= ROLES_STAND_FOR {
             self.settle(&mut control, changes, now);
         }
@@ -315,6 +322,7 @@ impl Director {
         self.lists.told.configure(&settings);
         self.peers.lock().configure(settings.peers.clone(), super::peers::config_digest(&settings));
         let changes = control.watch.configure(&settings, now);
+        control.recount = true;
         control.absorb(changes, now);
         control.weigh_roles(now);
         let view = picture::build(control, &self.names, &self.counts, None)?;

@@ -76,7 +76,7 @@ impl Watch {
             watched.health.set_silence(observer.silence(), false, pool, now, &mut found);
             watched.refresh(settings, pool, now, found, &mut changes);
         }
-        changes.append(&mut self.handle_timeout(settings, now));
+        changes.append(&mut self.refresh_all(settings, now));
         changes
     }
 
@@ -145,8 +145,15 @@ impl Watch {
         self.with(server, settings, now, |health, _, _| health.hear(director, vote))
     }
 
-    /// Lets time pass. Early, late or twice is harmless.
+    /// Lets time pass. Early, late or twice is harmless, and early costs nothing, however many servers there are.
     pub fn handle_timeout(&mut self, settings: &Settings, now: Now) -> Vec<Change> {
+        if self.deadline.is_some_and(|deadline| now.mono < deadline) {
+            return Vec::new();
+        }
+        self.refresh_all(settings, now)
+    }
+
+    fn refresh_all(&mut self, settings: &Settings, now: Now) -> Vec<Change> {
         let mut changes = Vec::new();
         self.deadline = None;
         self.weigh(settings, now, &mut changes);
@@ -166,6 +173,7 @@ impl Watch {
 
     /// Time was lost: this director's own votes are void until it has looked again. What is last known stays.
     pub fn lapse(&mut self) {
+        self.deadline = None;
         self.servers.values_mut().for_each(|watched| watched.health.lapse());
     }
 
