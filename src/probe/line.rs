@@ -1,5 +1,7 @@
 //! One check of one server, with the connection that is kept between two looks.
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +12,9 @@ use tokio::time::{Instant, timeout_at};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::address::{Addresses, Lookup};
-use super::dial::Purpose;
 use super::fault::Fault;
 use super::http::{Answer, HttpWire};
+use super::knock::Knocker;
 use super::target::{Ask, Check, HttpAsk};
 use super::{ajp, dial, report};
 
@@ -26,6 +28,7 @@ pub(super) struct Line {
     check: Arc<Check>,
     addresses: Addresses,
     kept: Option<Kept>,
+    knocker: Knocker,
     /// When the kept connection is renewed.
     pub(super) keep_max: Duration,
     stage: Stage,
@@ -66,7 +69,14 @@ impl Stage {
 impl Line {
     pub(super) fn new(check: Check, server: &ServerName, lookup: &Arc<dyn Lookup>) -> Self {
         let addresses = Addresses::new(check.host.clone(), check.port, lookup.clone());
-        Self { check: Arc::new(check), addresses, kept: None, keep_max: keep_max(server), stage: Stage::Name }
+        Self {
+            check: Arc::new(check),
+            addresses,
+            kept: None,
+            knocker: Knocker::default(),
+            keep_max: keep_max(server),
+            stage: Stage::Name,
+        }
     }
 
     pub(super) fn check(&self) -> &Check {
@@ -116,7 +126,9 @@ impl Line {
         let check = self.check.clone();
         match &check.ask {
             Ask::Tcp => {
-                self.connect(Purpose::Knock, deadline).await?;
+                let mut knocker = std::mem::take(&mut self.knocker);
+                self.reach(deadline, async |address| knocker.knock(address).await).await?;
+                self.knocker = knocker;
                 Ok(Vec::new())
             }
             Ask::Ajp => self.ask_ajp(kept, deadline).await.map(|()| Vec::new()),
@@ -133,8 +145,7 @@ impl Line {
             self.kept = Some(Kept { wire: KeptWire::Ajp(stream), since });
             return Ok(());
         }
-        let mut stream = self.connect(Purpose::Talk, deadline).await?;
-        dial::hurry(&stream)?;
+        let mut stream = self.connect(deadline).await?;
         self.stage = Stage::Answer;
         ajp::ping(&mut stream).await?;
         self.kept = Some(Kept { wire: KeptWire::Ajp(stream), since: Instant::now() });
@@ -149,8 +160,7 @@ impl Line {
                 return self.judge(answer, ask, wire, since);
             }
         }
-        let stream = self.connect(Purpose::Talk, deadline).await?;
-        dial::hurry(&stream)?;
+        let stream = self.connect(deadline).await?;
         let since = Instant::now();
         let stream = match &ask.tls {
             None => Box::new(stream),
@@ -178,16 +188,27 @@ impl Line {
         if ask.expect.contains(status) { body } else { Err(wrong_status(status, ask)) }
     }
 
-    async fn connect(&mut self, purpose: Purpose, deadline: Instant) -> Result<TcpStream, Fault> {
+    /// A connection on which something will be asked.
+    async fn connect(&mut self, deadline: Instant) -> Result<TcpStream, Fault> {
+        let stream = self.reach(deadline, TcpStream::connect).await?;
+        dial::hurry(&stream)?;
+        Ok(stream)
+    }
+
+    async fn reach<T>(
+        &mut self,
+        deadline: Instant,
+        reach: impl AsyncFnMut(SocketAddr) -> io::Result<T>,
+    ) -> Result<T, Fault> {
         self.stage = Stage::Name;
         // A quarter of the time is enough for a name service that works, and leaves enough where old addresses must do.
         let patience = deadline.saturating_duration_since(Instant::now()) / 4;
         let addresses = self.addresses.current(patience).await?;
         self.stage = Stage::Connect;
-        match dial::tcp(addresses, purpose, deadline).await {
-            Ok((stream, address)) => {
+        match dial::first(addresses, deadline, reach).await {
+            Ok((reached, address)) => {
                 self.addresses.prefer(address);
-                Ok(stream)
+                Ok(reached)
             }
             Err(fault) => {
                 self.addresses.doubt();

@@ -1,8 +1,8 @@
 //! One look at one server.
 //!
 //! ```text
-//! Target ─> Prober::look ─┬─ Line (check 1) ─ Addresses ─ dial ─ http | ajp | tcp ─> Report or Fault ─┐
-//!                         └─ Line (check 2) …                                                         ┴─> Look
+//! Target ─> Prober::look ─┬─ Line (check 1) ─ Addresses ─ dial ─ http | ajp | knock ─> Report or Fault ─┐
+//!                         └─ Line (check 2) …                                                           ┴─> Look
 //! ```
 //! Owns sockets, TLS sessions and the translation of what the network did into [`maitred_core::health::Look`]. Refuses to know
 //! what a look means: how many failures make a server down, and when to look again, is the core's.
@@ -14,6 +14,7 @@ mod ajp;
 mod dial;
 mod fault;
 mod http;
+mod knock;
 mod line;
 mod plan;
 mod prober;

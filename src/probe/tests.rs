@@ -8,8 +8,10 @@ mod stub;
 mod tls;
 
 use std::future::pending;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use maitred_core::health::FailureKind;
+use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use stub::{CPONG, GENEROUS, SHORT, Stub, check, failure, good, is_good, target};
@@ -40,6 +42,26 @@ async fn a_tcp_look_is_over_before_the_application_hears_of_it() {
         }
     }
     panic!("each look was a connection that the server had to take");
+}
+
+#[tokio::test]
+async fn a_tcp_server_whose_answer_takes_a_while_is_good_and_so_is_the_next_look() {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    socket.listen(0).unwrap();
+    let listener = TcpListener::from(socket);
+    let address = listener.local_addr().unwrap();
+    // Its queue is full: the system answers nobody before somebody is taken out of it.
+    let connect = || TcpStream::connect_timeout(&address, SHORT).ok();
+    let crowd: Vec<_> = std::iter::from_fn(connect).take(16).collect();
+    let mut prober = Prober::new(stub::target_at(address.port(), "tcp", GENEROUS));
+    let taken = async {
+        tokio::task::yield_now().await;
+        crowd.iter().for_each(|_| drop(listener.accept().unwrap()));
+    };
+    let (look, ()) = tokio::join!(prober.look(), taken);
+    assert!(is_good(&look));
+    assert!(is_good(&prober.look().await));
 }
 
 #[tokio::test]
