@@ -7,11 +7,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
+use std::sync::Arc;
 
 use crate::clock::Stamp;
 use crate::entry::{ConfirmedEntry, SeatEntry};
 use crate::ids::{Generation, IncarnationTag, Key, PoolName, SessionId};
 use crate::session::{Mark, Reader};
+use crate::unwritten::Unwritten;
 
 /// Which session, as the table tells them apart (R10).
 pub type SessionPlace = (PoolName, Key, Option<SessionId>);
@@ -32,6 +34,8 @@ pub struct Aliases {
     by_agent: BTreeMap<(PoolName, Key), BTreeSet<Age>>,
     /// What the journal has not been given yet.
     unwritten: BTreeSet<SessionPlace>,
+    /// Where it is noted that there are some.
+    noted: Arc<Unwritten>,
     /// What the peers have not been told yet.
     untold: BTreeSet<SessionPlace>,
     sweep_at: Option<SessionPlace>,
@@ -77,12 +81,13 @@ impl ConfirmedEntry {
 impl Aliases {
     /// No more registers than `max`, the bound of the session table.
     #[must_use]
-    pub fn new(max: usize) -> Self {
+    pub fn new(max: usize, noted: Arc<Unwritten>) -> Self {
         Self {
             max,
             by_place: BTreeMap::new(),
             by_agent: BTreeMap::new(),
             unwritten: BTreeSet::new(),
+            noted,
             untold: BTreeSet::new(),
             sweep_at: None,
         }
@@ -104,6 +109,7 @@ impl Aliases {
         self.by_place.insert(place.clone(), entry);
         if mark != Mark::Clean {
             self.unwritten.insert(place.clone());
+            self.noted.note();
         }
         if mark == Mark::Dirty {
             self.untold.insert(place);
@@ -227,7 +233,7 @@ mod tests {
 
     #[test]
     fn the_newest_confirm_wins_and_a_session_has_one_agent() {
-        let mut aliases = Aliases::new(10);
+        let mut aliases = Aliases::new(10, Arc::default());
         assert_eq!(aliases.take(entry(1, 1, 10, 1), Mark::Dirty), Ok(true));
         assert_eq!(aliases.take(entry(2, 1, 20, 1), Mark::Dirty), Ok(true));
         assert_eq!(alias(&aliases, 1), Some("k2"));
@@ -243,7 +249,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        let mut aliases = Aliases::new(2);
+        let mut aliases = Aliases::new(2, Arc::default());
         assert_eq!(aliases.take(entry(1, 1, 1, 1), Mark::Dirty), Ok(true));
         assert_eq!(aliases.take(entry(2, 1, 2, 1), Mark::Dirty), Ok(true));
         assert_eq!(aliases.take(entry(3, 1, 3, 1), Mark::Dirty), Err(AliasesFull));
@@ -254,7 +260,7 @@ mod tests {
 
     #[test]
     fn the_sweeper_meets_everything_in_small_steps() {
-        let mut aliases = Aliases::new(100);
+        let mut aliases = Aliases::new(100, Arc::default());
         for key in 0..25 {
             aliases.take(entry(key, key, u64::from(key), 1), Mark::Clean).unwrap();
         }
@@ -272,7 +278,7 @@ mod tests {
             let mut shuffled: Vec<_> = entries.iter().chain(&entries).cloned().collect();
             shuffled.sort_by_key(|e| xxhash_rust::xxh3::xxh3_64_with_seed(format!("{e:?}").as_bytes(), order));
             let of = |entries: Vec<ConfirmedEntry>| {
-                let mut aliases = Aliases::new(100);
+                let mut aliases = Aliases::new(100, Arc::default());
                 entries.into_iter().for_each(|entry| assert!(aliases.take(entry, Mark::Dirty).is_ok()));
                 let by_agent: Vec<_> = (0..3).map(|agent| alias(&aliases, agent).map(str::to_owned)).collect();
                 (aliases.page(None, 100), by_agent, aliases.by_agent.values().map(BTreeSet::len).sum::<usize>())

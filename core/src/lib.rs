@@ -22,5 +22,6 @@ pub mod role;
 pub mod seating;
 pub mod session;
 pub mod settings;
+pub mod unwritten;
 pub mod view;
 pub mod wire;

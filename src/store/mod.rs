@@ -4,8 +4,9 @@
 //! open ── Opened { report, recovered ──► Director::restore,  journal: Waiting }
 //!                                                              │ start(source)
 //! Director ◄── drain, snapshot page ── thread `maitred-journal` ┴─ group commit ──► <state_dir>/journal.redb
-//!                                                              └─ JournalHealth, metrics, log
+//!        └──── tell: something changed ──►                     └─ JournalHealth, metrics, log
 //! ```
+//! The thread sleeps until it is told, and gathers what follows for a moment: a director that does nothing is not woken.
 //! The director never waits for the disk. What changes is on disk at most [`BEHIND_MAX`] later while the disk is well; while it is
 //! not, an alarm stands ([`JournalHealth`]) and the director goes on from memory, and when the disk works again a snapshot brings
 //! the log up to date. A damaged file is set aside, what can be read of it is kept, and the director starts.
@@ -30,7 +31,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use maitred_core::clock::Time;
 use maitred_core::entry::Entry;
@@ -156,7 +157,7 @@ fn open_after(
         return Err(OpenError::InUse(directory.to_owned()));
     }
     let recovered = Recovered { batches, current: Vec::new().into_iter() };
-    Ok(Opened { report, recovered, journal: Waiting(Journal { commands, health }) })
+    Ok(Opened { report, recovered, journal: Waiting(Journal { commands: Arc::new(commands), health }) })
 }
 
 /// A journal that has been read and is not written yet.
@@ -167,10 +168,16 @@ pub struct Waiting(Journal);
 impl Waiting {
     /// Starts writing what `source` hands out.
     pub fn start(self, source: Arc<dyn Source>) -> Journal {
+        let line = Arc::downgrade(&self.0.commands);
+        let telling = Arc::clone(&source);
         // The line is empty: nobody else has its end before this moment.
         if self.0.commands.try_send(Command::Start(source)).is_err() {
             tracing::error!("the journal's thread has ended; nothing is written");
         }
+        // A full line wakes the thread as well: each of its commands makes it look for changes.
+        telling.tell(Box::new(move || {
+            let _ = line.upgrade().map(|line| line.try_send(Command::Changed(Instant::now())));
+        }));
         self.0
     }
 
@@ -184,7 +191,8 @@ impl Waiting {
 /// The running journal. Dropping it writes what is left and ends the thread, without waiting.
 #[derive(Debug)]
 pub struct Journal {
-    commands: SyncSender<Command>,
+    /// Whoever tells of changes holds it weakly, so that dropping this one ends the thread.
+    commands: Arc<SyncSender<Command>>,
     health: JournalHealth,
 }
 

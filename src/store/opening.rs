@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
+use std::time::Instant;
 
 use maitred_core::entry::Entry;
 use maitred_core::ids::DirectorName;
@@ -18,6 +19,8 @@ use super::{Report, Source};
 pub(super) enum Command {
     /// Begin to write.
     Start(Arc<dyn Source>),
+    /// Something changed, the first of it at this moment.
+    Changed(Instant),
     /// Commit now and say whether everything is on disk.
     Flush(SyncSender<bool>),
     /// Commit, close, and say whether everything is on disk.
@@ -70,12 +73,13 @@ impl Opening {
         }
         let source = match commands.recv() {
             Ok(Command::Start(source)) => source,
+            // Nobody is told of changes before the start.
+            Ok(Command::Changed(_)) | Err(_) => return,
             Ok(Command::Flush(reply) | Command::Stop(reply)) => {
                 drop((opened, place));
                 let _ = reply.try_send(true);
                 return;
             }
-            Err(_) => return,
         };
         let unread = opened.is_err() || replayed.is_err() || late;
         let writer = Writer::new(place, source, health, owner, unread);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use maitred_core::clock::Time;
 use maitred_core::director::{Director, SnapshotPlace};
 use maitred_core::entry::Entry;
+use maitred_core::unwritten::Tell;
 
 use crate::clock::Clock;
 
@@ -13,6 +14,9 @@ pub trait Source: Send + Sync + 'static {
     /// Hands out records that changed since they were last handed out, until `sink` has enough; says whether there are more. Called
     /// again and again it hands out all of them, each in its turn.
     fn drain(&self, sink: &mut dyn FnMut(Entry) -> bool) -> bool;
+    /// Whom to tell when something changed: once after each call of [`Self::drain`], so that nobody need ask meanwhile. `tell` neither
+    /// waits nor calls the source.
+    fn tell(&self, tell: Tell);
     /// The director's own clock, now (R2).
     fn clock(&self) -> Time;
     /// Hands out a page of the live records, about `limit` seats or as many bytes of other things, and says where the next page
@@ -39,6 +43,10 @@ impl DirectorSource {
 impl Source for DirectorSource {
     fn drain(&self, sink: &mut dyn FnMut(Entry) -> bool) -> bool {
         self.director.drain_some(sink)
+    }
+
+    fn tell(&self, tell: Tell) {
+        self.director.tell_unwritten(tell);
     }
 
     fn clock(&self) -> Time {

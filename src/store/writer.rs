@@ -59,6 +59,8 @@ pub(super) struct Writer {
     waiting: bool,
     /// The last round had something to commit.
     committed: bool,
+    /// Since when something waits that the last round did not take; nothing may, where nobody has told.
+    changed: Option<Instant>,
     /// When all changes were last taken: nothing in the next commit is older.
     drained: Instant,
 }
@@ -91,6 +93,7 @@ impl Writer {
             pace: Pace::default(),
             waiting: false,
             committed: false,
+            changed: Some(now),
             drained: now,
         }
     }
@@ -132,6 +135,7 @@ impl Writer {
                     return;
                 }
                 Err(RecvTimeoutError::Disconnected) => return self.rounds(),
+                Ok(Command::Changed(at)) => self.changed = Some(at),
                 Ok(Command::Start(_)) => {}
             }
         }
@@ -144,9 +148,16 @@ impl Writer {
             Duration::ZERO
         } else if repairs {
             REPAIR_PAUSE
+        } else if self.is_idle() {
+            self.clock_due.saturating_duration_since(Instant::now())
         } else {
             self.pace.pause(self.committed)
         }
+    }
+
+    /// Nothing is to be done before something changes: a director that does nothing is not woken for its journal.
+    fn is_idle(&self) -> bool {
+        self.changed.is_none() && self.is_well() && self.compaction == Compaction::Idle
     }
 
     fn is_well(&self) -> bool {
@@ -179,7 +190,7 @@ impl Writer {
 
     /// Takes and forgets what changed: the snapshot that follows holds it.
     fn discard(&mut self) {
-        self.waiting = false;
+        (self.waiting, self.changed) = (false, None);
         // A defect shows again, with an alarm, in the next commit.
         let _ = own_defect(|| {
             self.source.drain(&mut |_| true);
@@ -227,12 +238,18 @@ impl Writer {
 
     /// Takes as many changes as the commit may carry; answers since when the oldest of them may have waited.
     fn take_changes(&mut self, clock: Time, now: Instant) -> Instant {
+        let told = self.changed.take();
+        // What the last commit could not carry is older than what was told since.
+        let oldest = if self.waiting { self.drained } else { told.unwrap_or(now) };
         let Self { source, batches, pace, .. } = self;
         self.waiting = source.drain(&mut |entry| {
             batches.push(&entry, clock);
             batches.bytes() < pace.carries()
         });
-        if self.waiting { self.drained } else { std::mem::replace(&mut self.drained, now) }
+        if !self.waiting {
+            self.drained = now;
+        }
+        oldest
     }
 
     /// Takes a page of a snapshot that is under way, with at most half of what the commit may carry.

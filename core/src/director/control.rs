@@ -22,6 +22,7 @@ use crate::logout::Logouts;
 use crate::role::{Role, Service};
 use crate::session::{Full, Names};
 use crate::settings::{DependencyEffect, Settings};
+use crate::unwritten::Unwritten;
 use crate::view::View;
 
 /// Effects that wait for the shell at most; beyond that the oldest is dropped and counted. The shell drains after each input,
@@ -43,6 +44,8 @@ pub(super) struct Control {
     pub(super) view: Arc<View>,
     /// What the journal has not been given yet. Registers: the latest of each is enough, so the configuration is the bound.
     pub(super) unwritten: BTreeMap<Register, Entry>,
+    /// Where it is noted that there are some.
+    noted: Arc<Unwritten>,
     /// Words in force about servers, to notice that a deadline has passed.
     words: BTreeMap<ServerName, OperatorWord>,
     /// When to count a reborn server's orphans out of its load.
@@ -76,7 +79,12 @@ pub(super) enum Register {
 }
 
 impl Control {
-    pub(super) fn new(settings: Arc<Settings>, names: &Names, counts: &Counts, now: Now) -> Result<Self, Full> {
+    pub(super) fn new(
+        settings: Arc<Settings>,
+        (names, counts): (&Names, &Counts),
+        noted: Arc<Unwritten>,
+        now: Now,
+    ) -> Result<Self, Full> {
         let roles = settings
             .pools
             .values()
@@ -89,6 +97,7 @@ impl Control {
             roles,
             role_orders: BTreeMap::new(),
             unwritten: BTreeMap::new(),
+            noted,
             words: BTreeMap::new(),
             orphans_due: BTreeMap::new(),
             outages: BTreeMap::new(),
@@ -204,8 +213,14 @@ impl Control {
     /// Also an unconfirmed verdict is written: a fall that was taken back must not come back from the journal.
     fn remember_verdict(&mut self, server: &ServerName, now: Now) {
         if let Some(last) = self.watch.server(server).and_then(|health| health.last_verdict(now.time)) {
-            self.unwritten.insert(Register::Verdict(server.clone()), Entry::LastVerdict(last));
+            self.write(Register::Verdict(server.clone()), Entry::LastVerdict(last));
         }
+    }
+
+    /// The journal is to keep this, in place of an earlier one of the same register.
+    pub(super) fn write(&mut self, register: Register, entry: Entry) {
+        self.unwritten.insert(register, entry);
+        self.noted.note();
     }
 
     /// Weighs all roles again and says which moved.
@@ -243,6 +258,7 @@ impl Control {
             self.hearsay.own_roles += 1;
             let last = LastRole { pool: name.clone(), active: change.to.clone(), epoch: change.epoch, time: now.time };
             self.unwritten.insert(Register::Role(name.clone()), Entry::LastRole(last));
+            self.noted.note();
             let event = Event::RoleMoved {
                 pool: name.clone(),
                 from: change.from,

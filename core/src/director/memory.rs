@@ -9,6 +9,7 @@ use crate::alias::SessionPlace;
 use crate::clock::{Now, Time};
 use crate::entry::{ConfirmedEntry, Entry, SeatEntry};
 use crate::session::{Cursor, Dropped, Mark, Reader, admit};
+use crate::unwritten::Tell;
 
 /// The sweeper comes by this often.
 pub(super) const SWEEP_EVERY: Duration = Duration::from_millis(200);
@@ -150,12 +151,19 @@ impl Director {
     pub fn drain_some(&self, sink: &mut dyn FnMut(Entry) -> bool) -> bool {
         let mut enough = false;
         let mut take = |entry| enough = !sink(entry);
+        self.table.unwritten().take();
         let registers = std::mem::take(&mut self.control.lock().unwritten);
         registers.into_values().for_each(&mut take);
         // Only some of them, so that a crowd of logins cannot keep the seats waiting.
         let mut take = |entry| take(Entry::Confirmed(entry));
         let more = self.aliases.write().drain_dirty(Reader::Journal, CONFIRMS_AT_ONCE, &mut take);
         more | (enough || self.table.drain_some(Reader::Journal, &self.names, sink))
+    }
+
+    /// Whom to tell when something changed that [`Self::drain_some`] hands out: once after each call of it. Called under a lock: must
+    /// neither wait nor call the director.
+    pub fn tell_unwritten(&self, tell: Tell) {
+        self.table.unwritten().tell(tell);
     }
 
     /// One page of everything that is remembered, about `limit` seats or as many bytes of other things; where to go on, `None`

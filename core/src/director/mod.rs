@@ -123,8 +123,9 @@ impl Director {
         let counts = Counts::default();
         let writer = names.writer(&settings.director)?;
         let peers = peers::peers_of(&settings, now);
-        let control = Control::new(Arc::clone(&settings), &names, &counts, now)?;
         let table = Table::new(options);
+        let unwritten = Arc::clone(table.unwritten());
+        let control = Control::new(Arc::clone(&settings), (&names, &counts), Arc::clone(&unwritten), now)?;
         table.tell(feed::CHANGES_MAX);
         Ok(Self {
             me: settings.director.clone(),
@@ -137,7 +138,7 @@ impl Director {
             avoided: Mutex::new(Avoided::default()),
             asked: Mutex::default(),
             lists: Lists::default(),
-            aliases: RwLock::new(Aliases::new(options.records_max)),
+            aliases: RwLock::new(Aliases::new(options.records_max, unwritten)),
             reports: Mutex::default(),
             control: Mutex::new(control),
             peers: Mutex::new(peers),

@@ -220,7 +220,7 @@ impl Control {
         let old = self.watch.server(&order.server).and_then(ServerHealth::operator);
         self.gave_way.note(register.clone(), old.map(|old| (old.stamp, old.writer.clone())));
         let changes = self.watch.order(&order, settings, now);
-        self.unwritten.insert(register, Entry::ServerOrder(order));
+        self.write(register, Entry::ServerOrder(order));
         self.hearsay.orders += 1;
         changes
     }
@@ -233,7 +233,7 @@ impl Control {
         }
         let old = self.role_orders.insert(order.pool.clone(), order.clone());
         self.gave_way.note(register.clone(), old.map(|old| (old.stamp, old.writer)));
-        self.unwritten.insert(register, Entry::RoleOrder(order));
+        self.write(register, Entry::RoleOrder(order));
         self.hearsay.orders += 1;
     }
 }

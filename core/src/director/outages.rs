@@ -79,7 +79,7 @@ impl Control {
         }
         if write {
             let register = Register::Outage(entry.server.clone(), entry.dependency.clone());
-            self.unwritten.insert(register, Entry::Outage(entry.clone()));
+            self.write(register, Entry::Outage(entry.clone()));
             self.hearsay.orders += 1;
         }
         self.outages.insert(place, entry);

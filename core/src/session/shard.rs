@@ -3,6 +3,7 @@
 //! Every change goes through one place, `write`, which keeps index, list and dirty bit right together.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hashbrown::HashTable;
@@ -17,6 +18,7 @@ use super::state::{StateMerged, StateRecord};
 use super::texts::Texts;
 use crate::clock::Time;
 use crate::entry::{SeatEntry, StateEntry};
+use crate::unwritten::Unwritten;
 
 /// Where a key's live seat was and is, for the counters by server. Tombstones are nowhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -118,10 +120,11 @@ pub struct Shard {
     sweep_at: u32,
     sweep_states_at: u32,
     happenings: Happenings,
+    unwritten: Arc<Unwritten>,
 }
 
 impl Shard {
-    pub(super) fn new(seed: u64, limit: usize) -> Self {
+    pub(super) fn new(seed: u64, limit: usize, unwritten: Arc<Unwritten>) -> Self {
         Self {
             seed,
             limit,
@@ -134,6 +137,7 @@ impl Shard {
             sweep_at: 0,
             sweep_states_at: 0,
             happenings: Happenings::default(),
+            unwritten,
         }
     }
 
@@ -180,7 +184,7 @@ impl Shard {
             return false;
         }
         row.sitting.seen = seen;
-        Mark::Dirty.readers().iter().for_each(|reader| self.rows.mark(number, *reader));
+        self.mark(number, Mark::Dirty);
         true
     }
 
@@ -225,6 +229,7 @@ impl Shard {
             (number, StateMerged::New)
         };
         mark.readers().iter().for_each(|reader| self.states.mark(number, *reader));
+        self.note(mark);
         Ok(merged)
     }
 
@@ -379,11 +384,22 @@ impl Shard {
         if before != after {
             self.link(number);
         }
-        mark.readers().iter().for_each(|reader| self.rows.mark(number, *reader));
+        self.mark(number, mark);
         if mark.is_news() {
             self.happenings.note(key.text, key.pool, known, Some(sitting));
         }
         Ok(Change { before, after })
+    }
+
+    fn mark(&mut self, number: u32, mark: Mark) {
+        mark.readers().iter().for_each(|reader| self.rows.mark(number, *reader));
+        self.note(mark);
+    }
+
+    fn note(&self, mark: Mark) {
+        if mark != Mark::Clean {
+            self.unwritten.note();
+        }
     }
 
     fn insert(&mut self, key: &SeatKey<'_>, sitting: Sitting) -> Result<u32, Full> {

@@ -1,5 +1,6 @@
 //! All shards: finds the one of a key, and walks them one by one for whoever needs everything.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use crate::clock::Time;
 use crate::entry::{Entry, SeatEntry, StateEntry};
 use crate::event::SessionEvent;
 use crate::ids::{Key, SessionId};
+use crate::unwritten::Unwritten;
 
 /// Records that a walk looks at before it lets go of a shard's lock: some ten microseconds.
 const STEP: usize = 256;
@@ -75,6 +77,7 @@ impl Cursor {
 pub struct Table {
     shards: Box<[Mutex<Shard>]>,
     seed: u64,
+    unwritten: Arc<Unwritten>,
     sweep_at: AtomicU32,
     /// The shard that each reader is handed first.
     drain_at: [AtomicU32; Reader::COUNT],
@@ -85,11 +88,13 @@ impl Table {
     #[must_use]
     pub fn new(options: TableOptions) -> Self {
         let shards = options.shards.clamp(1, 4096).next_power_of_two() as usize;
+        let unwritten = Arc::<Unwritten>::default();
         let even = options.records_max.div_ceil(shards);
         let limit = even + even / 4 * usize::from(shards > 1);
         Self {
-            shards: (0..shards).map(|_| Mutex::new(Shard::new(options.seed, limit))).collect(),
+            shards: (0..shards).map(|_| Mutex::new(Shard::new(options.seed, limit, Arc::clone(&unwritten)))).collect(),
             seed: options.seed,
+            unwritten,
             sweep_at: AtomicU32::new(0),
             drain_at: Default::default(),
         }
@@ -99,6 +104,12 @@ impl Table {
     #[must_use]
     pub fn key<'k>(&self, pool: PoolIx, key: &'k Key, session: Option<SessionId>) -> SeatKey<'k> {
         SeatKey::new(self.seed, pool, key.as_str(), session)
+    }
+
+    /// Where it is noted that something waits for [`Reader::Journal`].
+    #[must_use]
+    pub fn unwritten(&self) -> &Arc<Unwritten> {
+        &self.unwritten
     }
 
     /// Locks the shard of a key.

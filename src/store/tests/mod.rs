@@ -18,6 +18,7 @@ use maitred_core::clock::{Stamp, Time};
 use maitred_core::director::SnapshotPlace;
 use maitred_core::entry::{Entry, Life, SeatEntry, StateEntry};
 use maitred_core::ids::{DirectorName, Generation, IncarnationTag, Key, PoolName, ServerName, SessionId};
+use maitred_core::unwritten::{Tell, Unwritten};
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
@@ -30,6 +31,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(super) struct Registers {
     held: Mutex<Held>,
+    unwritten: Unwritten,
 }
 
 #[derive(Debug, Default)]
@@ -50,6 +52,7 @@ impl Registers {
     pub(super) fn put(&self, entry: Entry) {
         self.merge(entry.clone());
         self.held.lock().changed.push_back(entry);
+        self.unwritten.note();
     }
 
     pub(super) fn remove(&self, entry: &Entry) {
@@ -62,6 +65,7 @@ impl Registers {
 
     pub(super) fn set_broken(&self, broken: bool) {
         self.held.lock().broken = broken;
+        self.unwritten.note();
     }
 
     pub(super) fn live(&self) -> Vec<Entry> {
@@ -79,6 +83,7 @@ impl Registers {
 
 impl Source for Registers {
     fn drain(&self, sink: &mut dyn FnMut(Entry) -> bool) -> bool {
+        self.unwritten.take();
         let mut held = self.held.lock();
         assert!(!held.broken, "a planted defect");
         while let Some(entry) = held.changed.pop_front() {
@@ -87,6 +92,10 @@ impl Source for Registers {
             }
         }
         false
+    }
+
+    fn tell(&self, tell: Tell) {
+        self.unwritten.tell(tell);
     }
 
     fn clock(&self) -> Time {

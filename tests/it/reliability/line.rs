@@ -13,6 +13,7 @@ use maitred_core::director::SnapshotPlace;
 use maitred_core::entry::{Entry, Life, SeatEntry};
 use maitred_core::ids::{DirectorName, Generation, IncarnationTag, Key, PoolName, ServerName, SessionId};
 use maitred_core::session::Cursor;
+use maitred_core::unwritten::Tell;
 
 use super::process::cpu_seconds;
 use crate::support::director::{Director, Plan};
@@ -142,6 +143,9 @@ impl Source for Sessions {
         self.given.store(given, Ordering::SeqCst);
         given < self.count
     }
+
+    // All of it is there from the beginning.
+    fn tell(&self, _: Tell) {}
 
     fn clock(&self) -> Time {
         self.now
