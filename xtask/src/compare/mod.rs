@@ -154,7 +154,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
         for round in 0..arguments.rounds {
             for &scenario in &asked {
-                for one in &running {
+                // Whoever comes first or behind a heavy neighbour is another one each round.
+                let (front, back) = running.split_at(round as usize % running.len());
+                for one in back.iter().chain(front) {
                     progress.set_message(format!("{} {}", scenario.title(), one.contestant().title()));
                     samples.push(measure(&site, one, scenario, arguments.seconds, round)?);
                     progress.inc(1);
@@ -216,6 +218,7 @@ fn load(site: &Site, running: &Running, load: &Load) -> anyhow::Result<Outcome> 
     match load.fresh {
         Some(number) => command.arg("--fresh").arg(number.to_string()).arg("--show").arg(&cookies),
         None if matches!(load.until, Until::Starts(_)) => command.arg("--keep").arg(&cookies),
+        None if running.contestant().knows_by_cookie() => command.arg("--show").arg(&cookies),
         None => &mut command,
     };
     if let Some(ca) = site.certificate(running.setup().face) {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::Context as _;
 
@@ -99,13 +100,22 @@ impl Report<'_> {
         self.samples.iter().filter(of).map(value).collect()
     }
 
+    /// Of maitred, of the packages that the others come from, and of what they stand on.
     fn versions(&self) -> Vec<String> {
-        let first_line = |command: Option<std::process::Command>| {
-            let output = command?.output().ok()?;
-            let words = [output.stdout, output.stderr].concat();
-            String::from_utf8_lossy(&words).lines().find(|line| !line.trim().is_empty()).map(str::to_owned)
+        let lines = |program: &Path, arguments: &[&str]| {
+            let output = Command::new(program).args(arguments).output();
+            let text = output.map_or_else(|_| Vec::new(), |output| output.stdout);
+            String::from_utf8_lossy(&text).lines().map(str::to_owned).collect::<Vec<_>>()
         };
-        self.those(Lines::Written).filter_map(|one| first_line(one.version(&self.arguments.binary))).collect()
+        let packages = self.those(Lines::Written).flat_map(|one| one.parts()).map(|(_, package)| *package);
+        let mut packages: Vec<&str> = packages.chain(["libssl3*", "openjdk-*-jre-headless"]).collect();
+        packages.sort_unstable();
+        packages.dedup();
+        let query = [&["-W", "-f", "${db:Status-Abbrev}${Package} ${Version}\\n"][..], &packages].concat();
+        let installed = lines(Path::new("dpkg-query"), &query);
+        let installed = installed.iter().filter_map(|line| line.strip_prefix("ii ")).map(str::to_owned);
+        let kernel = lines(Path::new("uname"), &["-sr"]);
+        lines(&self.arguments.binary, &["--version"]).into_iter().chain(installed).chain(kernel).collect()
     }
 }
 

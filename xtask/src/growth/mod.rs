@@ -1,7 +1,8 @@
 //! How cost per start, memory and traffic grow: with servers, with sessions, with directors. One axis at a time.
 //!
 //! Measures whole processes with everything on, asked in clear on kept connections, so that what grows is not hidden behind
-//! handshakes, which do not. Knows how to measure; how a plot looks is `plot`'s.
+//! handshakes, which do not. Each point has processes of its own, so that none carries what another one left. Knows how to measure; how
+//! a plot looks is `plot`'s.
 
 mod plot;
 
@@ -24,6 +25,8 @@ const KEYS: u32 = 10_000;
 const FRESH: u32 = 20_000;
 /// How long a director is watched that has nothing to do but to look at its servers.
 const IDLE: Duration = Duration::from_secs(4);
+/// The journal, its compaction and what peers have to say to each other come to an end.
+const SETTLES: Duration = Duration::from_secs(3);
 /// How long kept starts are measured.
 const SECONDS: f64 = 2.0;
 
@@ -49,7 +52,7 @@ pub(crate) struct Arguments {
     plot: Option<PathBuf>,
 }
 
-/// One point of the axis of servers or sessions.
+/// One point of the axis of servers or sessions, at the first of two directors.
 struct Point {
     at: u32,
     /// CPU µs of a start that keeps its seat.
@@ -58,8 +61,12 @@ struct Point {
     placed: f64,
     /// Percent of a core without any start.
     idle: f64,
-    /// MiB in memory.
+    /// MiB in memory, after kept starts.
     memory: f64,
+    /// Bytes that the other director is sent for a placed start.
+    sent: f64,
+    /// Bytes that it is sent in a second without any start.
+    quiet: f64,
 }
 
 /// One point of the axis of directors.
@@ -73,13 +80,18 @@ struct Mesh {
     sent: f64,
     /// Percent of a core of each director without any start.
     idle: f64,
+    /// Bytes that the first one sends in a second without any start, to all others together.
+    quiet: f64,
+    /// MiB in memory of the first one, with so many sessions as were placed.
+    memory: f64,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let site = Site::new(built(&arguments.binary)?)?;
     let servers =
         arguments.servers.iter().map(|count| with_servers(&site, *count)).collect::<anyhow::Result<Vec<_>>>()?;
-    let sessions = with_sessions(&site, &arguments.sessions)?;
+    let sessions =
+        arguments.sessions.iter().map(|count| with_sessions(&site, *count)).collect::<anyhow::Result<Vec<_>>>()?;
     let directors =
         arguments.directors.iter().map(|count| with_directors(&site, *count)).collect::<anyhow::Result<Vec<_>>>()?;
     let table = tables(&servers, &sessions, &directors)?;
@@ -93,90 +105,114 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
 }
 
-/// A director with so many servers, each looked at once a second.
+/// Two directors with so many servers, each looked at once a second.
 fn with_servers(site: &Site, count: u32) -> anyhow::Result<Point> {
     eprintln!("{count} servers");
-    let folder = site.place(&format!("servers-{count}"))?;
-    let plan = Plan { interval_ms: 1000, ..Plan::new(1, count as usize, Probe::http(site.backend())) };
-    let fleet = Fleet::start(site.binary(), &folder, &plan)?;
-    fleet.wait_until_up(count as usize)?;
-    starts(&fleet, 0, KEYS)?;
-    std::thread::sleep(Duration::from_secs(2));
-    point(&fleet, count, KEYS)
+    let plan = Plan { interval_ms: 1000, ..Plan::new(2, count as usize, Probe::http(site.backend())) };
+    point(&linked(site, &format!("servers-{count}"), &plan)?, count, KEYS)
 }
 
-/// One director whose table grows from one number of sessions to the next.
-fn with_sessions(site: &Site, counts: &[u32]) -> anyhow::Result<Vec<Point>> {
-    let folder = site.place("sessions")?;
-    let plan = Plan::new(1, 16, Probe::http(site.backend()));
-    let fleet = Fleet::start(site.binary(), &folder, &plan)?;
-    fleet.wait_until_up(16)?;
-    let (mut seated, mut points) = (0, Vec::new());
-    for &count in counts {
-        eprintln!("{count} sessions");
-        starts(&fleet, seated, count.saturating_sub(seated))?;
-        // The journal and its compaction come to an end.
-        std::thread::sleep(Duration::from_secs(3));
-        let memory = fleet.directors[0].resident()?;
-        let point = point(&fleet, count, count)?;
-        points.push(Point { memory: mebibytes(memory), ..point });
-        seated = count.max(seated) + FRESH;
-    }
-    Ok(points)
+/// Two directors with so many sessions.
+fn with_sessions(site: &Site, count: u32) -> anyhow::Result<Point> {
+    eprintln!("{count} sessions");
+    let plan = Plan::new(2, 16, Probe::http(site.backend()));
+    point(&linked(site, &format!("sessions-{count}"), &plan)?, count, count)
 }
 
 /// So many directors, the first of which is asked.
 fn with_directors(site: &Site, count: u32) -> anyhow::Result<Mesh> {
     eprintln!("{count} directors");
-    let folder = site.place(&format!("directors-{count}"))?;
     let plan = Plan::new(count as usize, 16, Probe::http(site.backend()));
-    let fleet = Fleet::start(site.binary(), &folder, &plan)?;
-    fleet.wait_until_up(16)?;
-    fleet.wait_for(0, "maitred_peer_up", f64::from(count - 1))?;
-    std::thread::sleep(Duration::from_secs(6));
-    let used = |from: usize, to: usize| -> anyhow::Result<f64> {
-        let each = fleet.directors[from..to].iter().map(|one| Ok(one.cpu()?.as_secs_f64()));
-        Ok(each.collect::<anyhow::Result<Vec<_>>>()?.iter().sum())
-    };
+    let fleet = linked(site, &format!("directors-{count}"), &plan)?;
     let all = fleet.directors.len();
-    let before = used(0, all)?;
-    std::thread::sleep(IDLE);
-    let idle = (used(0, all)? - before) / IDLE.as_secs_f64() / f64::from(count);
-    let sent = || fleet.metric_of(0, "maitred_peer_bytes_total", "sent");
-    let (asked, told, bytes, since) = (used(0, 1)?, used(1, all)?, sent()?, Instant::now());
+    let quiet = Quiet::watch(&fleet, all)?;
+    let (asked, told, bytes, since) = (used(&fleet, 0, 1)?, used(&fleet, 1, all)?, sent(&fleet)?, Instant::now());
     starts(&fleet, 0, FRESH)?;
-    for director in 0..all {
-        fleet.wait_for(director, "maitred_table_records", f64::from(FRESH))?;
-    }
-    let rest = idle * since.elapsed().as_secs_f64();
-    let micros = |seconds: f64| (seconds - rest).max(0.0) * 1e6 / f64::from(FRESH);
+    settled(&fleet, FRESH)?;
+    let wall = since.elapsed().as_secs_f64();
+    let micros = |seconds: f64| (seconds - quiet.busy * wall).max(0.0) * 1e6 / f64::from(FRESH);
     let others = f64::from(count - 1);
     Ok(Mesh {
         at: count,
-        asked: micros(used(0, 1)? - asked),
-        told: if count > 1 { micros((used(1, all)? - told) / others) } else { 0.0 },
-        sent: (sent()? - bytes) / f64::from(FRESH),
-        idle: idle * 100.0,
+        asked: micros(used(&fleet, 0, 1)? - asked),
+        told: if count > 1 { micros((used(&fleet, 1, all)? - told) / others) } else { 0.0 },
+        sent: (sent(&fleet)? - bytes - quiet.sent * wall).max(0.0) / f64::from(FRESH),
+        idle: quiet.busy * 100.0,
+        quiet: quiet.sent,
+        memory: mebibytes(fleet.directors[0].resident()?),
     })
 }
 
-/// What a director costs that has so many keys.
+/// Directors that know each other and their servers.
+fn linked(site: &Site, name: &str, plan: &Plan) -> anyhow::Result<Fleet> {
+    let fleet = Fleet::start(site.binary(), &site.place(name)?, plan)?;
+    fleet.wait_until_up(plan.servers)?;
+    fleet.wait_for(0, "maitred_peer_up", (plan.directors - 1) as f64)?;
+    Ok(fleet)
+}
+
+/// Waits until all directors have so many sessions, and what follows from that in journals has been done.
+fn settled(fleet: &Fleet, sessions: u32) -> anyhow::Result<()> {
+    for director in 0..fleet.directors.len() {
+        fleet.wait_for(director, "maitred_table_records", f64::from(sessions))?;
+    }
+    std::thread::sleep(SETTLES);
+    Ok(())
+}
+
+/// What a director costs at which so many agents have their seats.
 fn point(fleet: &Fleet, at: u32, keys: u32) -> anyhow::Result<Point> {
-    let first = &fleet.directors[0];
-    let used = || anyhow::Ok(first.cpu()?.as_secs_f64());
-    let before = used()?;
-    std::thread::sleep(IDLE);
-    let idle = (used()? - before) / IDLE.as_secs_f64();
-    let each = |outcome: Outcome, cpu: f64, wall: f64| (cpu - idle * wall).max(0.0) * 1e6 / outcome.good as f64;
-    let (before, since) = (used()?, Instant::now());
+    starts(fleet, 0, keys)?;
+    settled(fleet, keys)?;
+    let quiet = Quiet::watch(fleet, 1)?;
+    let each = |outcome: Outcome, cpu: f64, wall: f64| (cpu - quiet.busy * wall).max(0.0) * 1e6 / outcome.good as f64;
+    let (before, since) = (used(fleet, 0, 1)?, Instant::now());
     let outcome = load(fleet, &["--keys".to_owned(), keys.to_string(), "--seconds".to_owned(), SECONDS.to_string()])?;
-    let kept = each(outcome, used()? - before, since.elapsed().as_secs_f64());
+    let kept = each(outcome, used(fleet, 0, 1)? - before, since.elapsed().as_secs_f64());
     let memory = mebibytes(fleet.directors[0].resident()?);
-    let (before, since) = (used()?, Instant::now());
+    let (before, bytes, since) = (used(fleet, 0, 1)?, sent(fleet)?, Instant::now());
     let outcome = starts(fleet, keys, FRESH)?;
-    std::thread::sleep(Duration::from_secs(1));
-    let placed = each(outcome, used()? - before, since.elapsed().as_secs_f64());
-    Ok(Point { at, kept, placed, idle: idle * 100.0, memory })
+    settled(fleet, keys + FRESH)?;
+    let wall = since.elapsed().as_secs_f64();
+    Ok(Point {
+        at,
+        kept,
+        placed: each(outcome, used(fleet, 0, 1)? - before, wall),
+        idle: quiet.busy * 100.0,
+        memory,
+        sent: (sent(fleet)? - bytes - quiet.sent * wall).max(0.0) / f64::from(FRESH),
+        quiet: quiet.sent,
+    })
+}
+
+/// What directors do when nobody starts.
+struct Quiet {
+    /// Share of a core, of each.
+    busy: f64,
+    /// Bytes a second that the first one sends to the others.
+    sent: f64,
+}
+
+impl Quiet {
+    /// Watches the first few.
+    fn watch(fleet: &Fleet, directors: usize) -> anyhow::Result<Self> {
+        let (before, bytes, since) = (used(fleet, 0, directors)?, sent(fleet)?, Instant::now());
+        std::thread::sleep(IDLE);
+        let busy = used(fleet, 0, directors)? - before;
+        let wall = since.elapsed().as_secs_f64();
+        Ok(Self { busy: busy / wall / directors as f64, sent: (sent(fleet)? - bytes) / wall })
+    }
+}
+
+/// Seconds of a core that some directors have taken together.
+fn used(fleet: &Fleet, from: usize, to: usize) -> anyhow::Result<f64> {
+    let each = fleet.directors[from..to].iter().map(|one| Ok(one.cpu_of_threads()?.as_secs_f64()));
+    Ok(each.collect::<anyhow::Result<Vec<_>>>()?.iter().sum())
+}
+
+/// Bytes that the first director has sent to the others.
+fn sent(fleet: &Fleet) -> anyhow::Result<f64> {
+    fleet.metric_of(0, "maitred_peer_bytes_total", "sent")
 }
 
 /// One start of each of some new agents.
@@ -206,21 +242,21 @@ fn mebibytes(bytes: u64) -> f64 {
 
 fn tables(servers: &[Point], sessions: &[Point], directors: &[Mesh]) -> anyhow::Result<String> {
     let mut text = String::new();
-    let head = "kept start, µs | placed start, µs | without starts, % of a core | memory, MiB |\n|---|---|---|---|---|";
+    let head = "kept start, µs | placed start, µs | without starts, % of a core | memory, MiB | sent to a peer for a placed start, bytes | sent without starts, bytes a second |\n|---|---|---|---|---|---|---|";
     for (title, points) in [("servers, each looked at once a second", servers), ("sessions at 16 servers", sessions)] {
         writeln!(text, "| {title} | {head}")?;
-        for Point { at, kept, placed, idle, memory } in points {
-            writeln!(text, "| {at} | {kept:.1} | {placed:.1} | {idle:.1} | {memory:.0} |")?;
+        for Point { at, kept, placed, idle, memory, sent, quiet } in points {
+            writeln!(text, "| {at} | {kept:.1} | {placed:.1} | {idle:.2} | {memory:.0} | {sent:.0} | {quiet:.0} |")?;
         }
         writeln!(text)?;
     }
     writeln!(
         text,
-        "| directors | placed start, µs at the one that is asked | µs at each other | bytes sent for it | without starts, % of a core each |"
+        "| directors | placed start, µs at the one that is asked | µs at each other | bytes sent for it | without starts, % of a core each | memory, MiB | sent without starts, bytes a second |"
     )?;
-    writeln!(text, "|---|---|---|---|---|")?;
-    for Mesh { at, asked, told, sent, idle } in directors {
-        writeln!(text, "| {at} | {asked:.1} | {told:.1} | {sent:.0} | {idle:.1} |")?;
+    writeln!(text, "|---|---|---|---|---|---|---|")?;
+    for Mesh { at, asked, told, sent, idle, quiet, memory } in directors {
+        writeln!(text, "| {at} | {asked:.1} | {told:.1} | {sent:.0} | {idle:.2} | {memory:.0} | {quiet:.0} |")?;
     }
     Ok(text.trim_end().to_owned())
 }
@@ -244,6 +280,12 @@ fn panels(servers: &[Point], sessions: &[Point], directors: &[Mesh]) -> Vec<Pane
             title: "% of a core, a look at each a second",
             across: "servers",
             series: vec![of("looks", servers, |it| it.idle)],
+        },
+        Panel { title: "MiB in memory", across: "servers", series: vec![of("resident", servers, |it| it.memory)] },
+        Panel {
+            title: "bytes a second to a peer, no starts",
+            across: "servers",
+            series: vec![of("votes", servers, |it| it.quiet)],
         },
         Panel {
             title: "CPU µs per start",

@@ -7,8 +7,6 @@ mod maitred;
 mod nginx;
 mod process;
 
-use std::process::Command;
-
 use clap::ValueEnum;
 
 pub(crate) use process::Process;
@@ -57,6 +55,12 @@ impl Contestant {
         }
     }
 
+    /// Whether it knows an agent again by its cookie alone, so that one who does not show it would be given a new session with each
+    /// start. The others find the seat by the agent's name.
+    pub(super) fn knows_by_cookie(self) -> bool {
+        self == Self::ApacheJk
+    }
+
     /// What it cannot do that a director must.
     pub(super) fn lacks(self) -> &'static str {
         match self {
@@ -68,22 +72,6 @@ impl Contestant {
             Self::NginxHash => "no state, no health, no load",
             Self::ApacheJk => "in the data path; a session is made before anybody knows who it is for",
             Self::Floor => "no health, no bound, no journal, no peers: not a director",
-        }
-    }
-
-    /// The command that prints its version.
-    pub(super) fn version(self, site_binary: &std::path::Path) -> Option<Command> {
-        let command = |program: &str, argument: &str| {
-            let mut command = Command::new(program);
-            command.arg(argument);
-            Some(command)
-        };
-        match self {
-            Self::Maitred => command(&site_binary.to_string_lossy(), "--version"),
-            Self::HaproxySticky => command("haproxy", "-v"),
-            Self::NginxHash => command("nginx", "-v"),
-            Self::ApacheJk => command("apache2", "-v"),
-            Self::HaproxyRing | Self::HaproxyRedir | Self::HaproxyProxy | Self::Floor => None,
         }
     }
 

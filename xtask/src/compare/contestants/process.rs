@@ -55,6 +55,11 @@ impl Process {
         cpu::of_group(self.group())
     }
 
+    /// The same of its first process alone and to the nanosecond; see [`cpu::of_threads`].
+    pub(crate) fn cpu_of_threads(&self) -> anyhow::Result<Duration> {
+        cpu::of_threads(self.group())
+    }
+
     /// Waits until it has ended by itself.
     pub(crate) fn wait_for_end(&mut self) -> anyhow::Result<()> {
         self.child.wait().map(drop).context("it cannot be waited for")
