@@ -60,7 +60,7 @@ impl Pool {
     fn choose(&self, policy: Policy) -> Option<ServerSlot> {
         let turn = self.next.get() as u64;
         let demand = Demand { policy, load_bound_permille: PERMILLE, key: black_box(self.key()), turn };
-        choose(demand, &self.set, self, |one| self.eligible[one.0 as usize])
+        choose(demand, &self.set, self, |one: ServerSlot| self.eligible[one.0 as usize])
     }
 }
 
@@ -124,5 +124,5 @@ fn building_the_set(bencher: Bencher<'_, '_>, servers: u32) {
 #[divan::bench(args = SERVERS)]
 fn sums_alone(bencher: Bencher<'_, '_>, servers: u32) {
     let pool = Pool::new(servers, 1);
-    bencher.bench_local(|| black_box(&pool).set.totals(&pool, |one| pool.eligible[one.0 as usize]));
+    bencher.bench_local(|| black_box(&pool).set.totals(&pool, |one: ServerSlot| pool.eligible[one.0 as usize]));
 }

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use crate::entry::SeatEntry;
 use crate::ids::{DatacenterName, Generation, Key, LabelName, PoolName, ServerName, SessionId};
+use crate::settings::ServerSettings;
 
 /// Most alternates that an answer holds.
 pub const ALTERNATES_MAX: usize = 16;
@@ -93,8 +94,8 @@ pub struct Seat {
     pub reason: &'static str,
     /// The caller may end, move and read the session.
     pub owner: bool,
-    /// Where.
-    pub server: Target,
+    /// Where: name, datacenter and origin, from the configuration only.
+    pub server: Arc<ServerSettings>,
     /// How long it is remembered.
     pub ttl: Duration,
 }
@@ -113,19 +114,8 @@ impl Seat {
     }
 }
 
-/// A server as a client gets it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    /// Its name.
-    pub name: ServerName,
-    /// Scheme, host and port, from the configuration only.
-    pub origin: Arc<str>,
-    /// Where it stands.
-    pub datacenter: DatacenterName,
-}
-
 /// Servers to try next, in failover order.
-pub type Alternates = SmallVec<[Target; ALTERNATES_MAX]>;
+pub type Alternates = SmallVec<[Arc<ServerSettings>; ALTERNATES_MAX]>;
 
 /// Why nobody could be seated.
 #[derive(Debug, Clone, PartialEq, Eq)]

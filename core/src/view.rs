@@ -5,7 +5,7 @@
 //! change behind it are the load counters, which it points to.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,7 +15,6 @@ use crate::ids::{DatacenterName, Incarnation, IncarnationTag, LabelName, PoolNam
 use crate::load::{Board, ServerLoad, Shown};
 use crate::placement::{Loads, PlacementSet, Seatable, ServerSlot, stepped_weight};
 use crate::role::Service;
-use crate::seating::Target;
 use crate::session::{PoolIx, ServerIx};
 use crate::settings::{Passive, PoolSettings, ServerSettings, Settings};
 
@@ -24,7 +23,8 @@ use crate::settings::{Passive, PoolSettings, ServerSettings, Settings};
 pub struct View {
     number: u64,
     settings: Arc<Settings>,
-    pools: BTreeMap<PoolName, Arc<PoolView>>,
+    /// In order of name.
+    pools: Vec<Arc<PoolView>>,
 }
 
 /// One pool.
@@ -33,11 +33,10 @@ pub struct PoolView {
     settings: Arc<PoolSettings>,
     ix: PoolIx,
     servers: Vec<ServerView>,
-    /// Where the loads of all servers are shown, and which place is whose, by slot.
+    /// Where the loads of all servers are shown.
     board: Board,
-    places: Vec<u32>,
-    /// Slots by the table's server index, sorted.
-    by_ix: Vec<(ServerIx, ServerSlot)>,
+    /// Where each server stands among `servers`, sorted by the table's index.
+    by_ix: Vec<(ServerIx, u32)>,
     sites: Vec<SiteView>,
     resort: PlacementSet,
     role: RoleView,
@@ -94,7 +93,8 @@ impl View {
     /// Puts a picture together.
     #[must_use]
     pub fn new(number: u64, settings: Arc<Settings>, pools: impl IntoIterator<Item = Arc<PoolView>>) -> Self {
-        let pools = pools.into_iter().map(|pool| (pool.settings.name.clone(), pool)).collect();
+        let mut pools: Vec<_> = pools.into_iter().collect();
+        pools.sort_by(|one, other| one.settings.name.cmp(&other.settings.name));
         Self { number, settings, pools }
     }
 
@@ -113,24 +113,25 @@ impl View {
     /// A pool by name.
     #[must_use]
     pub fn pool(&self, name: &PoolName) -> Option<&Arc<PoolView>> {
-        self.pools.get(name)
+        let at = self.pools.binary_search_by(|pool| pool.settings.name.cmp(name)).ok()?;
+        self.pools.get(at)
     }
 
     /// All pools in order of name.
     pub fn pools(&self) -> impl Iterator<Item = &Arc<PoolView>> {
-        self.pools.values()
+        self.pools.iter()
     }
 
     /// A server by name, with its pool.
     #[must_use]
     pub fn server(&self, name: &ServerName) -> Option<(&Arc<PoolView>, &ServerView)> {
-        self.pools.values().find_map(|pool| pool.server_named(name).map(|server| (pool, server)))
+        self.pools.iter().find_map(|pool| pool.server_named(name).map(|server| (pool, server)))
     }
 
     /// The same by the table's index: for who asks often, since it compares no names.
     #[must_use]
     pub fn server_at(&self, ix: ServerIx) -> Option<(&Arc<PoolView>, &ServerView)> {
-        self.pools.values().find_map(|pool| pool.server(ix).map(|server| (pool, server)))
+        self.pools.iter().find_map(|pool| pool.server(ix).map(|server| (pool, server)))
     }
 }
 
@@ -148,12 +149,11 @@ impl PoolView {
     ) -> Self {
         // They are found by name.
         servers.sort_by(|one, other| one.settings.name.cmp(&other.settings.name));
-        let slots = || servers.iter().zip(0_u32..).map(|(server, at)| (server, ServerSlot(at)));
-        let mut by_ix: Vec<_> = slots().map(|(server, slot)| (server.ix, slot)).collect();
+        let mut by_ix: Vec<_> = servers.iter().map(|server| server.ix).zip(0..).collect();
         by_ix.sort_unstable();
         let set = |wanted: &dyn Fn(&ServerView) -> bool| {
-            PlacementSet::new(slots().filter(|(server, _)| wanted(server)).map(|(server, slot)| Seatable {
-                server: slot,
+            PlacementSet::new(servers.iter().filter(|server| wanted(server)).map(|server| Seatable {
+                server: server.slot(),
                 name: server.settings.name.as_str(),
                 weight: stepped_weight(server.settings.weight, u32::from(server.standing.weight_step)),
                 position: server.settings.position,
@@ -176,8 +176,7 @@ impl PoolView {
             })
             .collect();
         let resort = set(&|server| server.standing.is_last_resort());
-        let places = servers.iter().map(|server| u32::try_from(server.ix.index()).unwrap_or(u32::MAX)).collect();
-        Self { settings, ix, board, places, by_ix, sites, resort, role, servers, turn }
+        Self { settings, ix, board, by_ix, sites, resort, role, servers, turn }
     }
 
     /// Its configuration.
@@ -192,7 +191,7 @@ impl PoolView {
         self.ix
     }
 
-    /// All servers, by slot.
+    /// All servers, in order of name.
     #[must_use]
     pub fn servers(&self) -> &[ServerView] {
         &self.servers
@@ -228,23 +227,22 @@ impl PoolView {
         &self.role
     }
 
-    /// A server by slot.
+    /// A server as placement names it.
     #[must_use]
     pub fn at(&self, slot: ServerSlot) -> Option<&ServerView> {
-        self.servers.get(usize::try_from(slot.0).ok()?)
+        self.server(ServerIx::at(slot.0))
     }
 
     /// A server by the table's index; `None` when it is not configured any more.
     #[must_use]
     pub fn server(&self, ix: ServerIx) -> Option<&ServerView> {
-        self.slot(ix).and_then(|slot| self.at(slot))
-    }
-
-    /// A server's slot by the table's index.
-    #[must_use]
-    pub fn slot(&self, ix: ServerIx) -> Option<ServerSlot> {
-        let at = self.by_ix.binary_search_by_key(&ix, |(ix, _)| *ix).ok()?;
-        self.by_ix.get(at).map(|(_, slot)| *slot)
+        // The servers of a pool get their numbers in a row, unless a reload adds some: one look finds most of them.
+        let guess = ix.index().checked_sub(self.by_ix.first()?.0.index())?;
+        let at = match self.by_ix.get(guess) {
+            Some((there, at)) if *there == ix => *at,
+            _ => self.by_ix.binary_search_by_key(&ix, |(ix, _)| *ix).ok().and_then(|at| self.by_ix.get(at))?.1,
+        };
+        self.servers.get(at as usize)
     }
 
     /// A server by name.
@@ -289,14 +287,10 @@ impl SiteView {
 }
 
 impl ServerView {
-    /// The server as a client gets it.
+    /// Its name in placement: its place on the board of loads.
     #[must_use]
-    pub fn target(&self) -> Target {
-        Target {
-            name: self.settings.name.clone(),
-            origin: Arc::clone(&self.settings.origin),
-            datacenter: self.settings.datacenter.clone(),
-        }
+    pub fn slot(&self) -> ServerSlot {
+        ServerSlot(self.ix.number())
     }
 
     /// The life of its process as seats carry it.
@@ -332,11 +326,15 @@ impl<'v> PoolLoads<'v> {
 
 impl Loads for PoolLoads<'_> {
     fn load(&self, server: ServerSlot) -> u32 {
-        let place = usize::try_from(server.0).ok().and_then(|slot| self.pool.places.get(slot));
-        match place.map_or(Shown::Ask, |place| self.pool.board.read(*place as usize)) {
+        match self.pool.board.read(server.0 as usize) {
             Shown::Load(load) => load,
             Shown::Ask => self.pool.at(server).map_or(u32::MAX, |server| server.load.load(self.now)),
         }
+    }
+
+    fn sum(&self, servers: Range<u32>) -> u64 {
+        let shown = self.pool.board.sum(servers.start as usize..servers.end as usize);
+        shown.unwrap_or_else(|| servers.map(|server| u64::from(self.load(ServerSlot(server)))).sum())
     }
 
     fn capacity(&self, server: ServerSlot) -> u32 {

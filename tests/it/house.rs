@@ -31,8 +31,8 @@ const IMPURE: [&str; 11] = [
 ];
 
 /// The core's whole list of dependencies: a new one is a decision about purity.
-const CORE_DEPENDENCIES: [&str; 7] =
-    ["arc-swap", "hashbrown", "parking_lot", "serde", "smallvec", "thiserror", "xxhash-rust"];
+const CORE_DEPENDENCIES: [&str; 8] =
+    ["arc-swap", "hashbrown", "parking_lot", "serde", "smallvec", "smol_str", "thiserror", "xxhash-rust"];
 
 /// Names that say nothing of what is inside.
 const NAMELESS: [&str; 8] = ["common", "helper", "helpers", "manager", "misc", "shared", "util", "utils"];

@@ -1,4 +1,4 @@
-//! The core's own benchmarks as a table, beside the goals that they have.
+//! The core's own benchmarks, and that of the cookie, as tables beside the goals that they have.
 //!
 //! Runs `cargo bench` and reads what it prints; knows the names of the benchmarks and nothing of what they do.
 
@@ -18,55 +18,113 @@ pub(crate) struct Arguments {
     write: Option<PathBuf>,
 }
 
-/// A row: what it says, the benchmark's path, the goal in nanoseconds.
-const ROWS: [(&str, &str, Option<f64>); 13] = [
-    ("kept start, 1,000 sessions", "kept/1000", None),
-    ("kept start, 10,000 sessions", "kept/10000", Some(100.0)),
-    ("kept start, 100,000 sessions", "kept/100000", None),
-    ("kept start, 1,000,000 sessions", "kept/1000000", Some(600.0)),
-    ("placed start, 16 servers", "placed/16", Some(300.0)),
-    ("placed start, 100 servers", "placed/100", None),
-    ("placed start, 1,000 servers", "placed/1000", Some(1500.0)),
-    ("of it the choice of a server among 16", "rendezvous/16", None),
-    ("of it the choice among 1,000", "rendezvous/1000", None),
-    ("the picture that starts read, rebuilt for 16 servers", "view_rebuilt/16", None),
-    ("the same for 1,000 servers", "view_rebuilt/1000", None),
-    ("kept start, 200,000 sessions, one thread", ONE_THREAD, None),
-    ("the same, each of two threads", TWO_THREADS, None),
+/// Sizes of the pool and of the table for which starts are timed.
+const SERVERS: [u32; 3] = [16, 100, 1_000];
+const SESSIONS: [u32; 4] = [1_000, 10_000, 100_000, 1_000_000];
+
+/// Kinds of start: the word, the benchmark, the goal.
+const STARTS: [(&str, &str, &str); 3] = [
+    ("kept", "kept", "100 ns at 10,000 sessions, 600 ns at 1,000,000"),
+    ("adopted by its cookie", "adopted", ""),
+    ("placed", "placed", "300 ns at 16 servers, 1.5 µs at 1,000"),
+];
+
+/// A row of what else is timed: what it says, the benchmark's path, by how much its time is divided, the goal in nanoseconds.
+const ROWS: [(&str, &str, f64, Option<f64>); 14] = [
+    ("a placed start's choice of a server among 16", "rendezvous/16", 1.0, None),
+    ("the same among 1,000", "rendezvous/1000", 1.0, None),
+    ("the picture that starts read, all anew for 16 servers", "view_rebuilt/16", 1.0, None),
+    ("the same for 1,000 servers", "view_rebuilt/1000", 1.0, None),
+    ("one of 16 servers goes or comes", "server_changed/16", 1.0, None),
+    ("one of 1,000 servers goes or comes", "server_changed/1000", 1.0, None),
+    ("a session of 1,000,000 handed on (snapshot)", "handed_on/16x1000000", 1e6, None),
+    ("a session of 1,000,000 taken over (merge)", "taken_over/16x1000000", 1e6, None),
+    ("a cookie sealed", "cookie_sealed", 1.0, None),
+    ("a cookie opened", "cookie_opened", 1.0, None),
+    ("a forged cookie refused", "cookie_refused", 1.0, None),
+    ("kept start, 200,000 sessions, one thread", ONE_THREAD, 1.0, None),
+    ("the same, each of two threads", TWO_THREADS, 1.0, None),
+    ("the same, each of eight threads", EIGHT_THREADS, 1.0, None),
 ];
 const ONE_THREAD: &str = "kept_by_threads/t=1";
 const TWO_THREADS: &str = "kept_by_threads/t=2";
+const EIGHT_THREADS: &str = "kept_by_threads/t=8";
 /// How much more two threads do than one, at least.
 const SCALING: f64 = 1.8;
 
+/// What is counted: what it says, its name, the goal.
+const COUNTED: [(&str, &str, &str); 3] = [
+    ("bytes for each of 100,000 further sessions, keys of 36 bytes", "bytes_per_session/100000", "120"),
+    ("the same for 1,000,000", "bytes_per_session/1000000", "120"),
+    ("allocations of a kept start", "allocations_per_kept_start/1000000", "0"),
+];
+
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let benches = ["decisions", "placement", "table", "memory", "credentials"];
     command
-        .args(["bench", "--quiet", "--package", "maitred-core", "--bench", "decisions", "--bench", "placement"])
+        .args(["bench", "--quiet", "--package", "maitred-core", "--package", "maitred"])
+        .args(benches.iter().flat_map(|bench| ["--bench", bench]))
         .stderr(Stdio::inherit());
     let output = command.output().context("cargo")?;
     ensure!(output.status.success(), "cargo bench failed");
-    let table = table(&medians(&String::from_utf8_lossy(&output.stdout)))?;
-    println!("{table}");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let tables = tables(&medians(&printed), &counts(&printed))?;
+    println!("{tables}");
     match &arguments.write {
-        Some(file) => report::write_between_marks(file, "bench", table.trim_end()),
+        Some(file) => report::write_between_marks(file, "bench", tables.trim_end()),
         None => Ok(()),
     }
 }
 
-fn table(medians: &BTreeMap<String, f64>) -> anyhow::Result<String> {
+fn tables(medians: &BTreeMap<String, f64>, counts: &BTreeMap<String, String>) -> anyhow::Result<String> {
     let of = |path: &str| medians.get(path).copied().with_context(|| format!("no benchmark {path}"));
-    let mut text = String::from("| decision in the core | median | goal |\n|---|---|---|\n");
-    for (what, path, goal) in ROWS {
-        writeln!(text, "| {what} | {} | {} |", time(of(path)?), goal.map_or_else(String::new, time))?;
+    let mut text = String::from("| start in the core, median | servers |");
+    for sessions in SESSIONS {
+        write!(text, " {} sessions |", thousands(sessions))?;
     }
-    let scaling = 2.0 * of(ONE_THREAD)? / of(TWO_THREADS)?;
-    writeln!(text, "| what two threads do, times what one does | {scaling:.2} | {SCALING} |")?;
+    writeln!(text, " goal |\n|---|---|{}---|", "---|".repeat(SESSIONS.len()))?;
+    for (what, path, goal) in STARTS {
+        for servers in SERVERS {
+            write!(text, "| {what} | {} |", thousands(servers))?;
+            for sessions in SESSIONS {
+                write!(text, " {} |", time(of(&format!("{path}/{servers}x{sessions}"))?))?;
+            }
+            writeln!(text, " {} |", if servers == SERVERS[0] { goal } else { "" })?;
+        }
+    }
+    writeln!(text, "\n| what else | measured | goal |\n|---|---|---|")?;
+    for (what, path, parts, goal) in ROWS {
+        writeln!(text, "| {what} | {} | {} |", time(of(path)? / parts), goal.map_or_else(String::new, time))?;
+    }
+    let scaling = |threads: f64, path| Ok::<_, anyhow::Error>(threads * of(ONE_THREAD)? / of(path)?);
+    let (two, eight) = (scaling(2.0, TWO_THREADS)?, scaling(8.0, EIGHT_THREADS)?);
+    let cores = std::thread::available_parallelism()?;
+    writeln!(text, "| what two threads do, times what one does | {two:.2} | {SCALING} |")?;
+    writeln!(text, "| what eight threads do on {cores} cores, times what one does | {eight:.2} | |")?;
+    for (what, name, goal) in COUNTED {
+        let count = counts.get(name).with_context(|| format!("no count {name}"))?;
+        writeln!(text, "| {what} | {count} | {goal} |")?;
+    }
     Ok(text)
 }
 
 fn time(nanoseconds: f64) -> String {
     if nanoseconds < 1e3 { format!("{nanoseconds:.0} ns") } else { format!("{:.2} µs", nanoseconds / 1e3) }
+}
+
+fn thousands(number: u32) -> String {
+    match (number / 1_000_000, number / 1_000 % 1_000, number % 1_000) {
+        (0, 0, rest) => rest.to_string(),
+        (0, thousands, rest) => format!("{thousands},{rest:03}"),
+        (millions, thousands, rest) => format!("{millions},{thousands:03},{rest:03}"),
+    }
+}
+
+/// What the benchmark that counts prints: a name and a number on each line.
+fn counts(printed: &str) -> BTreeMap<String, String> {
+    let named = printed.lines().filter_map(|line| line.split_once(' '));
+    named.filter(|(name, _)| COUNTED.iter().any(|one| one.1 == *name)).map(|(a, b)| (a.into(), b.into())).collect()
 }
 
 /// Medians in nanoseconds by path, from a tree as divan prints it: a benchmark's line has its name and fastest time, then slowest,
@@ -104,6 +162,18 @@ fn nanoseconds(text: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn counts_are_read_from_between_the_trees() {
+        let printed = "memory\nbytes_per_session/100000 103.2\n╰─ kept 1 │ 2\nallocations_per_kept_start/1000000 0\n";
+        let read: Vec<_> = counts(printed).into_values().collect();
+        assert_eq!(read, ["0", "103.2"]);
+    }
+
+    #[test]
+    fn numbers_are_cut_at_thousands() {
+        assert_eq!([16, 1_000, 20_050, 1_000_000].map(thousands), ["16", "1,000", "20,050", "1,000,000"]);
+    }
 
     #[test]
     fn medians_are_read_from_the_tree() {

@@ -1,6 +1,8 @@
 //! The pool, the director and the keys of the benchmarks.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,10 +16,45 @@ use maitred_core::settings::*;
 
 pub(crate) const NOW: Now = Now { mono: Mono(1_000), time: Time(1_700_000_000_000) };
 
+/// A director: how many servers and sessions it has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct World {
+    pub(crate) servers: u32,
+    pub(crate) sessions: usize,
+}
+
+impl World {
+    pub(crate) const fn of(servers: u32, sessions: usize) -> Self {
+        Self { servers, sessions }
+    }
+
+    /// The director with its sessions, those of the first keys.
+    pub(crate) fn director(self) -> Director {
+        let director = director(self.servers);
+        seat(&director, 0..self.sessions());
+        director
+    }
+
+    /// How many sessions it has: few where the benchmarks are only tried, once each.
+    pub(crate) fn sessions(self) -> usize {
+        if std::env::args().any(|word| word == "--bench") { self.sessions } else { self.sessions.min(1_000) }
+    }
+}
+
+impl fmt::Display for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.servers, self.sessions)
+    }
+}
+
+pub(crate) fn server(number: u32) -> ServerName {
+    ServerName::parse(&format!("ua{number}")).unwrap()
+}
+
 pub(crate) fn settings(servers: u32) -> Settings {
     let datacenter = DatacenterName::parse("east").unwrap();
     let server = |number: u32| {
-        let name = ServerName::parse(&format!("ua{number}")).unwrap();
+        let name = server(number);
         let settings = ServerSettings {
             name: name.clone(),
             datacenter: datacenter.clone(),
@@ -31,7 +68,7 @@ pub(crate) fn settings(servers: u32) -> Settings {
     let pool = PoolSettings {
         capacity: u32::MAX / 2,
         servers: (0..servers).map(server).collect(),
-        ..PoolSettings::new(PoolName::parse("ua").unwrap(), vec![datacenter.clone()])
+        ..PoolSettings::new(pool(), vec![datacenter.clone()])
     };
     Settings {
         director: DirectorName::parse("east-1").unwrap(),
@@ -41,26 +78,32 @@ pub(crate) fn settings(servers: u32) -> Settings {
     }
 }
 
+/// A director whose servers are all up.
 pub(crate) fn director(servers: u32) -> Director {
-    let settings = settings(servers);
-    let names: Vec<ServerName> = settings.pools.values().flat_map(|pool| pool.servers.keys().cloned()).collect();
-    let director = Director::new(settings, TableOptions::default(), NOW).unwrap();
-    for server in names {
+    let director = Director::new(settings(servers), TableOptions::default(), NOW).unwrap();
+    for number in 0..servers {
         let look = Look { took: Duration::from_millis(1), outcome: Outcome::Good(Report::default()) };
-        director.handle_look(&server, &look, NOW);
+        director.handle_look(&server(number), &look, NOW);
     }
     director
 }
 
-/// A key of 36 bytes, as UUIDs are.
-pub(crate) fn key(number: usize) -> Key {
-    Key::parse(&format!("{:08x}-0000-4000-8000-{number:012x}", number.wrapping_mul(0x9e37_79b9) as u32)).unwrap()
+/// Seats the sessions of these keys.
+pub(crate) fn seat(director: &Director, numbers: Range<usize>) {
+    let pool = pool();
+    for number in numbers {
+        assert!(director.start(&request(&pool, number), NOW).is_ok());
+        if number.is_multiple_of(1_000) {
+            keepers(director);
+        }
+    }
+    keepers(director);
 }
 
-pub(crate) fn start(director: &Director, pool: &PoolName, key: &Key, number: usize) -> bool {
-    let session = SessionId((number as u128).to_be_bytes());
-    let key = RequestKey::Given(key.clone());
-    director.start(&StartRequest { pool, key, shown: None, labels: &[], avoid: None, session }, NOW).is_ok()
+/// Takes away what journal, peers and readers of events take, as their keepers do every few milliseconds.
+pub(crate) fn keepers(director: &Director) {
+    director.drain_dirty(&mut |_| ());
+    director.collect_events(NOW);
 }
 
 /// The pool that everybody asks for.
@@ -68,12 +111,16 @@ pub(crate) fn pool() -> PoolName {
     PoolName::parse("ua").unwrap()
 }
 
-/// A director of 16 servers with this many sessions, and their keys.
-pub(crate) fn seated(sessions: usize) -> (Director, Vec<Key>) {
-    let director = director(16);
-    let (pool, keys) = (pool(), (0..sessions).map(key).collect::<Vec<_>>());
-    for (number, key) in keys.iter().enumerate() {
-        assert!(start(&director, &pool, key, number));
-    }
-    (director, keys)
+/// A key of 36 bytes, as UUIDs are.
+pub(crate) fn key(number: usize) -> Key {
+    Key::parse(&format!("{:08x}-0000-4000-8000-{number:012x}", number.wrapping_mul(0x9e37_79b9) as u32)).unwrap()
+}
+
+pub(crate) fn session(number: usize) -> SessionId {
+    SessionId((number as u128).to_be_bytes())
+}
+
+pub(crate) fn request(pool: &PoolName, number: usize) -> StartRequest<'_> {
+    let key = RequestKey::Given(key(number));
+    StartRequest { pool, key, shown: None, labels: &[], avoid: None, session: session(number) }
 }

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use crate::load::{Board, ServerLoad};
 use crate::session::{Change, ServerIx};
+use crate::view::ServerView;
 
 #[derive(Debug, Default)]
 pub(super) struct Counts {
@@ -48,6 +49,18 @@ impl Counts {
         if let Some(after) = change.after {
             self.with(after, ServerLoad::seated);
         }
+    }
+
+    /// Moves a live seat to where a place is reserved for it.
+    pub(super) fn settle(&self, change: Change, server: &ServerView) {
+        if change.before == change.after || change.after != Some(server.ix) {
+            self.apply(change);
+            return server.load.settle();
+        }
+        if let Some(before) = change.before {
+            self.with(before, ServerLoad::unseated);
+        }
+        server.load.settle_seated();
     }
 
     fn with(&self, server: ServerIx, act: impl FnOnce(&ServerLoad)) {

@@ -3,17 +3,19 @@
 //! Owns the rules of a start: keep, follow, or seek a place down the ladder. Reads, and changes nothing: the start acts on what is
 //! said here (`start`), and the explanation tells it (`explain`), so that the two cannot differ.
 
+use std::borrow::Cow;
+
 use super::avoid::Avoided;
 use super::pace::PACED_FOR;
 use super::start::At;
 use crate::entry::Life;
 use crate::health::Input;
-use crate::ids::ServerName;
-use crate::placement::{Demand, KeyHash, PlacementSet, ServerSlot};
+use crate::ids::{LabelName, ServerName};
+use crate::placement::{Demand, Eligible, KeyHash, PlacementSet, ServerSlot};
 use crate::seating::{AvoidRefusal, Refusal, RequestKey, Shortage};
 use crate::session::Sitting;
 use crate::settings::Overflow;
-use crate::view::ServerView;
+use crate::view::{PoolView, ServerView};
 
 /// What is to be done about a session.
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +60,28 @@ pub enum Obstacle {
     Labels,
     /// It is at its own capacity.
     Full,
+}
+
+/// What a start wants of a server.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted<'v> {
+    pool: &'v PoolView,
+    labels: &'v [(LabelName, Cow<'v, str>)],
+    without: Option<&'v ServerName>,
+}
+
+impl Eligible for Wanted<'_> {
+    fn admits(self, slot: ServerSlot) -> bool {
+        self.admits_all()
+            || self.pool.at(slot).is_some_and(|server| {
+                Some(&server.settings.name) != self.without && server.offers(self.pool.settings(), self.labels)
+            })
+    }
+
+    /// Most starts ask for nothing in particular; then no server has to be looked at.
+    fn admits_all(self) -> bool {
+        self.without.is_none() && self.labels.is_empty()
+    }
 }
 
 impl<'v> At<'v> {
@@ -128,16 +152,9 @@ impl<'v> At<'v> {
         Ok((failover.relogin_rate != 0 && paced).then_some(rate))
     }
 
-    /// Who may be asked for a place at all; load is another question.
-    pub(super) fn eligible(&self, without: Option<&'v ServerName>) -> impl Fn(ServerSlot) -> bool + Copy + use<'v> {
-        let (pool, labels) = (self.pool, self.request.labels);
-        // Most starts ask for nothing in particular; then no server has to be looked at.
-        let any = without.is_none() && labels.is_empty();
-        move |slot| {
-            any || pool
-                .at(slot)
-                .is_some_and(|server| Some(&server.settings.name) != without && server.offers(pool.settings(), labels))
-        }
+    /// Who may be asked for a place at all.
+    pub(super) fn eligible(&self, without: Option<&'v ServerName>) -> Wanted<'v> {
+        Wanted { pool: self.pool, labels: self.request.labels, without }
     }
 
     /// What is asked of placement on each rung.
@@ -169,7 +186,7 @@ impl<'v> At<'v> {
                     return Ok(taken);
                 }
             }
-            let full = || site.rungs().iter().any(|set| set.slots().any(eligible));
+            let full = || site.rungs().iter().any(|set| set.slots().any(|slot| eligible.admits(slot)));
             if site.datacenter == *active && settings.failover.overflow == Overflow::Refuse && full() {
                 return Err(Refusal::NoServer(self.shortage(without)));
             }

@@ -3,15 +3,16 @@
 //! The cookie is merged first (R7); a session whose server is usable is kept, whatever drain, hold-down, slow start and role say
 //! (R14); else placement walks the ladder: active site, servers that are up, then its other usable ones, then the next site.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Director;
-use super::decision::{Plan, Seek, is_reborn, kept_because};
+use super::decision::{Plan, Seek, Wanted, is_reborn, kept_because};
 use crate::clock::{Now, Stamp};
 use crate::entry::{ConfirmedEntry, Life, SeatEntry};
 use crate::ids::{Generation, Key, ServerName};
-use crate::placement::{self, Demand, KeyHash, Placement, PlacementSet, ServerSlot};
+use crate::placement::{self, Demand, KeyHash, Placement, PlacementSet};
 use crate::seating::{
     ALTERNATES_MAX, Affinity, Alternates, AvoidRefusal, Refusal, RequestKey, Seat, Shown, StartRequest,
 };
@@ -46,6 +47,15 @@ pub(super) enum Found<T> {
 /// A place that is taken: the server's counter already says so.
 struct Reserved<'v> {
     server: &'v ServerView,
+}
+
+/// What a start came to, before it is put into names.
+struct Decided<'v> {
+    sitting: Sitting,
+    server: &'v ServerView,
+    affinity: Affinity,
+    reason: &'static str,
+    owner: bool,
 }
 
 impl Director {
@@ -84,34 +94,17 @@ impl Director {
         loop {
             let view = self.view.load();
             tries += 1;
-            if let Some(found) = self.start_in(&view, request, by, now, tries >= VIEW_TRIES) {
-                return found;
+            let at = match At::new(self, &view, request, now) {
+                Ok(at) => at,
+                Err(refusal) => return Found::Answer(Err(refusal)),
+            };
+            // By now the shard is free again: names are copied for nobody who waits for it.
+            match at.start(by, tries >= VIEW_TRIES) {
+                None => {}
+                Some(Found::Answer(decided)) => return Found::Answer(decided.map(|decided| at.seat(&decided))),
+                Some(Found::Alias(elsewhere)) => return Found::Alias(elsewhere),
             }
         }
-    }
-
-    /// The start under one view; `None` when the view was replaced meanwhile.
-    fn start_in(
-        &self,
-        view: &View,
-        request: &StartRequest<'_>,
-        by: &By<'_>,
-        now: Now,
-        last: bool,
-    ) -> Option<Found<Result<Seat, Refusal>>> {
-        let at = match At::new(self, view, request, now) {
-            Ok(at) => at,
-            Err(refusal) => return Some(Found::Answer(Err(refusal))),
-        };
-        let mut shard = self.table.lock(&at.seat_key);
-        if view.number() != self.number.load(Ordering::SeqCst) && !last {
-            return None;
-        }
-        let known = at.known(&mut shard);
-        if let Some(elsewhere) = at.alias(known.as_ref(), by) {
-            return Some(Found::Alias(elsewhere));
-        }
-        Some(Found::Answer(at.decide(&mut shard, known)))
     }
 
     /// R7: a valid cookie or token is merged as a seat, with its seat's stamp, before the decision. What is not admitted is
@@ -171,7 +164,14 @@ impl Director {
         }
         let server = pool.server_named(&entry.server).filter(|server| server.standing.is_usable())?;
         let owner = shown.is_some_and(|shown| shown.owner && shown.seat.session == entry.session);
-        Some(Seat { affinity: Affinity::Kept, reason: "seated", owner, server: server.target(), ttl, entry })
+        Some(Seat {
+            affinity: Affinity::Kept,
+            reason: "seated",
+            owner,
+            server: Arc::clone(&server.settings),
+            ttl,
+            entry,
+        })
     }
 
     /// The key's record as a start would find it after merging what the caller shows (R7), without merging it.
@@ -214,7 +214,8 @@ fn failover_order(pool: &PoolView, key: KeyHash, without: Option<&ServerName>) -
         for set in [&site.first, &site.last] {
             let wanted = |slot| pool.at(slot).is_some_and(|server| Some(&server.settings.name) != without);
             let order = placement::order(set, key, ALTERNATES_MAX - targets.len(), wanted);
-            targets.extend(order.into_iter().filter_map(|slot| pool.at(slot)).map(ServerView::target));
+            targets
+                .extend(order.into_iter().filter_map(|slot| pool.at(slot)).map(|server| Arc::clone(&server.settings)));
             if targets.len() >= ALTERNATES_MAX {
                 return targets;
             }
@@ -254,6 +255,19 @@ impl<'a> At<'a> {
         Ok(Self { director, view, pool, request, shown, seat_key, now })
     }
 
+    /// The start under its view; `None` when the view was replaced meanwhile.
+    fn start(&self, by: &By<'_>, last: bool) -> Option<Found<Result<Decided<'a>, Refusal>>> {
+        let mut shard = self.director.table.lock(&self.seat_key);
+        if self.view.number() != self.director.number.load(Ordering::SeqCst) && !last {
+            return None;
+        }
+        let known = self.known(&mut shard);
+        if let Some(elsewhere) = self.alias(known.as_ref(), by) {
+            return Some(Found::Alias(elsewhere));
+        }
+        Some(Found::Answer(self.decide(&mut shard, known)))
+    }
+
     /// The key's record, once what the caller shows is merged.
     fn known(&self, shard: &mut Shard) -> Option<Sitting> {
         if let Some(shown) = self.shown {
@@ -280,7 +294,7 @@ impl<'a> At<'a> {
     }
 
     /// Does what is to be done.
-    fn decide(&self, shard: &mut Shard, known: Option<Sitting>) -> Result<Seat, Refusal> {
+    fn decide(&self, shard: &mut Shard, known: Option<Sitting>) -> Result<Decided<'a>, Refusal> {
         match self.plan(known)? {
             Plan::Keep { sitting, server, .. } => Ok(self.keep(shard, sitting, server)),
             Plan::Follow { holder } => Ok(self.sit(shard, known, holder, "listed")),
@@ -288,7 +302,7 @@ impl<'a> At<'a> {
         }
     }
 
-    fn seek(&self, shard: &mut Shard, known: Option<Sitting>, seek: &Seek<'a>) -> Result<Seat, Refusal> {
+    fn seek(&self, shard: &mut Shard, known: Option<Sitting>, seek: &Seek<'a>) -> Result<Decided<'a>, Refusal> {
         let Some((sitting, server)) = seek.else_keep else { return self.seat_anew(shard, known, seek) };
         // The plan has looked, and only starts of this session count here: they hold the same shard.
         if !self.director.avoided.lock().admit(sitting.session.0, self.now.mono) {
@@ -297,7 +311,7 @@ impl<'a> At<'a> {
         self.seat_anew(shard, known, seek).or_else(|_| Ok(self.keep(shard, sitting, server)))
     }
 
-    fn keep(&self, shard: &mut Shard, mut sitting: Sitting, server: &ServerView) -> Seat {
+    fn keep(&self, shard: &mut Shard, mut sitting: Sitting, server: &'a ServerView) -> Decided<'a> {
         let reborn = is_reborn(&sitting, server);
         if reborn || self.now.time.since(sitting.stamp.time()) >= STAMP_RENEWED_EVERY {
             sitting.stamp = Stamp::next(self.now.time, Some(sitting.stamp));
@@ -314,11 +328,12 @@ impl<'a> At<'a> {
         if self.director.kept_listeners.load(Ordering::Relaxed) > 0 {
             shard.note_kept(&self.seat_key);
         }
-        self.seat(&sitting, server, Affinity::Kept, kept_because(reborn), self.owns(&sitting))
+        let (reason, owner) = (kept_because(reborn), self.owns(&sitting));
+        Decided { sitting, server, affinity: Affinity::Kept, reason, owner }
     }
 
     /// Places a session that has no server, or cannot have its own any more.
-    fn seat_anew(&self, shard: &mut Shard, known: Option<Sitting>, seek: &Seek<'a>) -> Result<Seat, Refusal> {
+    fn seat_anew(&self, shard: &mut Shard, known: Option<Sitting>, seek: &Seek<'a>) -> Result<Decided<'a>, Refusal> {
         self.pace()?;
         let Reserved { server } = self.place(seek.without)?;
         if let Some((sitting, own)) = seek.stay.filter(|_| server.standing.is_last_resort()) {
@@ -329,13 +344,25 @@ impl<'a> At<'a> {
     }
 
     /// Seats a session where it is held already: neither load nor drain refuses it, it is there.
-    fn sit(&self, shard: &mut Shard, known: Option<Sitting>, server: &ServerView, reason: &'static str) -> Seat {
+    fn sit(
+        &self,
+        shard: &mut Shard,
+        known: Option<Sitting>,
+        server: &'a ServerView,
+        reason: &'static str,
+    ) -> Decided<'a> {
         server.load.reserve();
         self.settle(shard, known, server, reason)
     }
 
     /// Writes down a place that is reserved.
-    fn settle(&self, shard: &mut Shard, known: Option<Sitting>, server: &ServerView, reason: &'static str) -> Seat {
+    fn settle(
+        &self,
+        shard: &mut Shard,
+        known: Option<Sitting>,
+        server: &'a ServerView,
+        reason: &'static str,
+    ) -> Decided<'a> {
         let live = known.filter(|sitting| sitting.life == Life::Live);
         let sitting = Sitting {
             session: live.map_or(self.request.session, |sitting| sitting.session),
@@ -350,10 +377,7 @@ impl<'a> At<'a> {
         };
         let unseen = known.is_none() && matches!(self.request.key, RequestKey::Minted(_));
         match if unseen { None } else { shard.put(&self.seat_key, sitting).ok() } {
-            Some(change) => {
-                self.director.counts.apply(change);
-                server.load.settle();
-            }
+            Some(change) => self.director.counts.settle(change, server),
             // A minted key is not stored until it is seen again (R10); a table that is full stores nothing new, and the
             // cookie alone carries the seat.
             None => server.load.settle_minted(self.now.time),
@@ -362,7 +386,7 @@ impl<'a> At<'a> {
             Some(sitting) => (Affinity::Moved, self.owns(&sitting)),
             None => (Affinity::Placed, true),
         };
-        self.seat(&sitting, server, affinity, reason, owner)
+        Decided { sitting, server, affinity, reason, owner }
     }
 
     /// After a failover the returning crowd is let in at a rate that the site's directors share. A kept session never waits.
@@ -385,12 +409,7 @@ impl<'a> At<'a> {
     }
 
     /// Chooses within one rung and counts the choice at once, so that two threads cannot both take the last place.
-    fn reserve(
-        &self,
-        demand: Demand,
-        set: &PlacementSet,
-        eligible: impl Fn(ServerSlot) -> bool + Copy,
-    ) -> Option<Reserved<'a>> {
+    fn reserve(&self, demand: Demand, set: &PlacementSet, eligible: Wanted<'_>) -> Option<Reserved<'a>> {
         let loads = PoolLoads::new(self.pool, self.now.time);
         for tries in 1.. {
             let Placement { server, limit } = placement::place(demand, set, &loads, eligible)?;
@@ -408,15 +427,18 @@ impl<'a> At<'a> {
         None
     }
 
-    fn seat(
-        &self,
-        sitting: &Sitting,
-        server: &ServerView,
-        affinity: Affinity,
-        reason: &'static str,
-        owner: bool,
-    ) -> Seat {
-        let entry = self.director.entry_of(sitting, self.pool, self.request.key.key());
-        Seat { entry, affinity, reason, owner, server: server.target(), ttl: self.pool.settings().session_ttl }
+    /// What was decided, in names.
+    fn seat(&self, decided: &Decided<'_>) -> Seat {
+        let Decided { sitting, server, affinity, reason, owner } = *decided;
+        let settings = self.pool.settings();
+        // The names are at hand, but for a seat that another director wrote.
+        let writer = if sitting.writer == self.director.writer {
+            self.director.me.clone()
+        } else {
+            self.director.names.book().writer(sitting.writer).clone()
+        };
+        let name = server.settings.name.clone();
+        let entry = sitting.entry_at(settings.name.clone(), self.request.key.key().clone(), name, writer);
+        Seat { entry, affinity, reason, owner, server: Arc::clone(&server.settings), ttl: settings.session_ttl }
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! Owns no meaning: what a load is, [`super::ServerLoad`] says, and writes it down here whenever it changes.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -60,6 +61,22 @@ impl Board {
             _ => Shown::Ask,
         }
     }
+
+    /// The sum of the loads of servers with consecutive numbers; `None` where one of them must be asked.
+    pub(crate) fn sum(&self, mut servers: Range<usize>) -> Option<u64> {
+        let (mut sum, mut seen) = (0, 0);
+        while !servers.is_empty() {
+            let from = servers.start % LANE;
+            let to = LANE.min(from + servers.len());
+            for word in &self.lanes.get(servers.start / LANE)?.0[from..to] {
+                let word = word.load(Ordering::Relaxed);
+                sum += u64::from(word);
+                seen |= word;
+            }
+            servers.start += to - from;
+        }
+        (seen & ASK == 0).then_some(sum)
+    }
 }
 
 impl Place {
@@ -93,6 +110,21 @@ mod tests {
         assert_eq!((grown.read(5 * LANE), board.read(5 * LANE)), (Shown::Load(0), Shown::Ask));
         place.show(|| None);
         assert_eq!(grown.read(3), Shown::Ask);
+    }
+
+    #[test]
+    fn a_sum_goes_over_several_pieces_and_says_when_somebody_must_be_asked() {
+        let board = Board::default().with_room(2 * LANE);
+        for at in 0..2 * LANE {
+            board.place(at).unwrap().show(|| Some(at as u32));
+        }
+        let sum = |servers: Range<usize>| servers.sum::<usize>() as u64;
+        for servers in [0..0, 3..4, 5..LANE, LANE - 1..LANE + 1, 7..2 * LANE] {
+            assert_eq!(board.sum(servers.clone()), Some(sum(servers)));
+        }
+        assert_eq!(board.sum(0..9 * LANE), None, "no such servers");
+        board.place(LANE).unwrap().show(|| None);
+        assert_eq!((board.sum(0..LANE), board.sum(0..LANE + 1)), (Some(sum(0..LANE)), None));
     }
 
     #[test]

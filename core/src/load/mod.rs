@@ -175,6 +175,12 @@ impl ServerLoad {
         self.show();
     }
 
+    /// Both at once: a new seat takes the reserved place, so the load stays what it was.
+    pub fn settle_seated(&self) {
+        self.seats.fetch_add(1, Relaxed);
+        self.settle();
+    }
+
     /// The reserved place is now a seat with a minted key, which is not stored until it is seen again.
     pub fn settle_minted(&self, now: Time) {
         self.placed.fetch_add(1, Relaxed);

@@ -3,6 +3,8 @@
 //! After Mirrokni, Thorup and Zadimoghaddam, "Consistent Hashing with Bounded Loads" (2016): the limit is
 //! `ceil(c * (sessions + 1) * weight / weights)`, the one to be placed included.
 
+use std::ops::Range;
+
 use super::set::{PlacementSet, ServerSlot};
 
 /// What placement asks about a server's load. It must not change what it answers while one decision runs for the decision to be
@@ -12,6 +14,26 @@ pub trait Loads {
     fn load(&self, server: ServerSlot) -> u32;
     /// Sessions that it can have; at this load it is full.
     fn capacity(&self, server: ServerSlot) -> u32;
+    /// The loads of servers with numbers in a row, together.
+    fn sum(&self, servers: Range<u32>) -> u64 {
+        servers.map(|server| u64::from(self.load(ServerSlot(server)))).sum()
+    }
+}
+
+/// Who may be given a session at all; load is another question. Must answer the same within one decision.
+pub trait Eligible: Copy {
+    /// Whether this one may; asked about a server up to three times.
+    fn admits(self, server: ServerSlot) -> bool;
+    /// Whether all may: then nobody has to be asked for each.
+    fn admits_all(self) -> bool {
+        false
+    }
+}
+
+impl<F: Fn(ServerSlot) -> bool + Copy> Eligible for F {
+    fn admits(self, server: ServerSlot) -> bool {
+        self(server)
+    }
 }
 
 /// The limit of one server: its share by weight of `sessions` (the one to be placed included) times `permille` thousandths,
@@ -51,12 +73,16 @@ impl Totals {
 impl PlacementSet {
     /// The sums over the eligible servers.
     #[must_use]
-    pub fn totals(&self, loads: &impl Loads, eligible: impl Fn(ServerSlot) -> bool) -> Totals {
+    pub fn totals(&self, loads: &impl Loads, eligible: impl Eligible) -> Totals {
+        if eligible.admits_all() {
+            let sessions = self.stretches.iter().map(|servers| loads.sum(servers.clone())).sum();
+            return Totals { sessions, weights: self.weights };
+        }
         let mut totals = Totals::default();
         // In the order of the configuration, which is that of the loads in memory. A load is not asked for in vain: it may be
         // the sum of several counters.
         for one in &self.in_turn {
-            if eligible(one.server) {
+            if eligible.admits(one.server) {
                 totals.sessions += u64::from(loads.load(one.server));
                 totals.weights += u64::from(one.weight);
             }

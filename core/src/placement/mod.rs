@@ -19,7 +19,7 @@ mod set;
 mod turn;
 mod weigh;
 
-pub use bound::{Loads, Totals, bound};
+pub use bound::{Eligible, Loads, Totals, bound};
 pub use draw::KeyHash;
 pub use rank::{Ranking, order};
 pub use set::{PlacementSet, SLOW_START_STEPS, Seatable, ServerSlot, stepped_weight};
@@ -55,22 +55,15 @@ pub struct Placement {
 /// Each policy passes over servers that are not eligible, have no weight, or are full (load at or above their capacity).
 /// Where every server that is not full stands at its bound, which takes servers that fill up below it, the one with the least
 /// load for its weight is taken: a bound never refuses.
-///
-/// `eligible` must answer the same within one call; it is asked about a server up to three times.
 #[must_use]
-pub fn place(
-    demand: Demand,
-    set: &PlacementSet,
-    loads: &impl Loads,
-    eligible: impl Fn(ServerSlot) -> bool,
-) -> Option<Placement> {
+pub fn place(demand: Demand, set: &PlacementSet, loads: &impl Loads, eligible: impl Eligible) -> Option<Placement> {
     let Demand { policy, load_bound_permille, key, turn } = demand;
     let up_to_capacity = |server| Placement { server, limit: loads.capacity(server) };
-    let has_room = |server| eligible(server) && loads.load(server) < loads.capacity(server);
+    let has_room = |server| eligible.admits(server) && loads.load(server) < loads.capacity(server);
     match policy {
-        Policy::Rendezvous => within_bound(set, key, loads, &eligible, load_bound_permille)
-            .or_else(|| rank::least_loaded(set, key, loads, &eligible).map(|one| up_to_capacity(one.server))),
-        Policy::LeastSessions => rank::least_loaded(set, key, loads, &eligible).map(|one| up_to_capacity(one.server)),
+        Policy::Rendezvous => within_bound(set, key, loads, eligible, load_bound_permille)
+            .or_else(|| rank::least_loaded(set, key, loads, eligible).map(|one| up_to_capacity(one.server))),
+        Policy::LeastSessions => rank::least_loaded(set, key, loads, eligible).map(|one| up_to_capacity(one.server)),
         Policy::RoundRobin => turn::in_turn(set, turn, has_room).map(up_to_capacity),
         Policy::FirstAvailable => {
             set.in_turn.iter().map(|one| one.server).find(|&server| has_room(server)).map(up_to_capacity)
@@ -80,12 +73,7 @@ pub fn place(
 
 /// [`place`] for callers that do not reserve.
 #[must_use]
-pub fn choose(
-    demand: Demand,
-    set: &PlacementSet,
-    loads: &impl Loads,
-    eligible: impl Fn(ServerSlot) -> bool,
-) -> Option<ServerSlot> {
+pub fn choose(demand: Demand, set: &PlacementSet, loads: &impl Loads, eligible: impl Eligible) -> Option<ServerSlot> {
     place(demand, set, loads, eligible).map(|placement| placement.server)
 }
 
@@ -94,19 +82,19 @@ fn within_bound(
     set: &PlacementSet,
     key: KeyHash,
     loads: &impl Loads,
-    eligible: impl Fn(ServerSlot) -> bool,
+    eligible: impl Eligible,
     permille: u32,
 ) -> Option<Placement> {
-    let totals = set.totals(loads, &eligible);
+    let totals = set.totals(loads, eligible);
     if totals.weights == 0 {
         return None;
     }
-    let chosen = rank::first(set, key, |server, weight| {
+    let (server, weight) = rank::first(set, key, |server, weight| {
         let load = loads.load(server);
-        eligible(server) && load < loads.capacity(server) && totals.admits(load, weight, permille)
+        eligible.admits(server) && load < loads.capacity(server) && totals.admits(load, weight, permille)
     })?;
-    let limit = totals.limit(chosen.weight, permille).min(loads.capacity(chosen.server));
-    Some(Placement { server: chosen.server, limit })
+    let limit = totals.limit(weight, permille).min(loads.capacity(server));
+    Some(Placement { server, limit })
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 
 use smallvec::SmallVec;
 
-use super::bound::Loads;
+use super::bound::{Eligible, Loads};
 use super::draw::KeyHash;
 use super::logarithm::negative_ln;
 use super::set::{Class, PlacementSet, ServerSlot};
@@ -43,32 +43,48 @@ impl Ranked {
     }
 }
 
-/// The server that the key prefers among those that `admit`, given a server and its weight, lets in.
+/// The server, and its weight, that the key prefers among those that `admit`, given a server and its weight, lets in.
 ///
 /// `admit` is asked only about a server that would win, a few times in all, so it may be dear.
-pub(super) fn first(set: &PlacementSet, key: KeyHash, admit: impl Fn(ServerSlot, u32) -> bool) -> Option<Ranked> {
+pub(super) fn first(
+    set: &PlacementSet,
+    key: KeyHash,
+    admit: impl Fn(ServerSlot, u32) -> bool,
+) -> Option<(ServerSlot, u32)> {
+    if let [class] = &*set.classes {
+        // Nearly always: all servers have one weight, and the draw alone decides.
+        return highest(class, key, 0, admit).map(|(_, server)| (server, class.weight));
+    }
     let mut best: Option<Ranked> = None;
     // What a server must draw at least, per class: never more than it takes to win.
     let mut cutoff = Cutoff::NONE;
     for class in &set.classes {
-        let mut floor = cutoff.lowest_draw(class.weight);
-        let mut top: Option<(u64, ServerSlot)> = None;
-        for member in &class.members {
-            let draw = member.name.draw(key);
-            if draw >= floor && admit(member.server, class.weight) {
-                floor = draw.saturating_add(1);
-                top = Some((draw, member.server));
-            }
-        }
-        if let Some((draw, server)) = top {
-            let ranked = Ranked::new(server, class.weight, draw);
-            if best.as_ref().is_none_or(|best| ranked.precedes(best)) {
-                cutoff = Cutoff::below(&ranked);
-                best = Some(ranked);
-            }
+        let Some((draw, server)) = highest(class, key, cutoff.lowest_draw(class.weight), &admit) else { continue };
+        let ranked = Ranked::new(server, class.weight, draw);
+        if best.as_ref().is_none_or(|best| ranked.precedes(best)) {
+            cutoff = Cutoff::below(&ranked);
+            best = Some(ranked);
         }
     }
-    best
+    best.map(|best| (best.server, best.weight))
+}
+
+/// The highest draw of a class, not below `floor`, among those that `admit` lets in.
+fn highest(
+    class: &Class,
+    key: KeyHash,
+    mut floor: u64,
+    admit: impl Fn(ServerSlot, u32) -> bool,
+) -> Option<(u64, ServerSlot)> {
+    let mut top = None;
+    for member in &class.members {
+        let draw = member.name.draw(key);
+        if draw >= floor && admit(member.server, class.weight) {
+            floor = draw.saturating_add(1);
+            top = Some((draw, member.server));
+        }
+    }
+    top
 }
 
 /// Spares most classes their logarithm: since `-ln(u) >= 1 - u`, a server whose `(1 - u) / weight` is no better than the best
@@ -101,11 +117,11 @@ pub(super) fn least_loaded(
     set: &PlacementSet,
     key: KeyHash,
     loads: &impl Loads,
-    eligible: impl Fn(ServerSlot) -> bool,
+    eligible: impl Eligible,
 ) -> Option<Ranked> {
     let mut best: Option<(u32, Ranked)> = None;
     for class in &set.classes {
-        let Some((load, draw, server)) = least_loaded_of(class, key, loads, &eligible) else {
+        let Some((load, draw, server)) = least_loaded_of(class, key, loads, eligible) else {
             continue;
         };
         let ranked = Ranked::new(server, class.weight, draw);
@@ -145,14 +161,14 @@ fn least_loaded_of(
     class: &Class,
     key: KeyHash,
     loads: &impl Loads,
-    eligible: impl Fn(ServerSlot) -> bool,
+    eligible: impl Eligible,
 ) -> Option<(u32, u64, ServerSlot)> {
     let mut top: Option<(u32, u64, ServerSlot)> = None;
     for member in &class.members {
         let load = loads.load(member.server);
         if top.is_some_and(|(lowest, ..)| load > lowest)
             || load >= loads.capacity(member.server)
-            || !eligible(member.server)
+            || !eligible.admits(member.server)
         {
             continue;
         }

@@ -1,15 +1,17 @@
 //! The servers of one pool in the form that a decision reads: built once per view, never changed.
 
+use std::ops::Range;
+
 use super::draw::NameHash;
 
-/// A server's position in the view's array of servers.
+/// A server's number, given by the caller; the loads of servers with numbers in a row lie side by side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServerSlot(pub u32);
 
 /// A server that may be given sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seatable<'a> {
-    /// Where the view keeps it.
+    /// Its number.
     pub server: ServerSlot,
     /// Its name, which alone decides its draws: a server that gets another position keeps its sessions' first choice.
     pub name: &'a str,
@@ -36,6 +38,10 @@ pub struct PlacementSet {
     pub(super) classes: Box<[Class]>,
     /// In the order of the configuration.
     pub(super) in_turn: Box<[InTurn]>,
+    /// All numbers, as few stretches.
+    pub(super) stretches: Box<[Range<u32>]>,
+    /// All weights.
+    pub(super) weights: u64,
 }
 
 /// Servers of one weight: among them the raw draw decides.
@@ -73,7 +79,9 @@ impl PlacementSet {
                 members: class.iter().map(|one| Member { name: NameHash::of(one.name), server: one.server }).collect(),
             })
             .collect();
-        Self { classes, in_turn }
+        let weights = servers.iter().map(|one| u64::from(one.weight)).sum();
+        let stretches = stretches(servers.iter().map(|one| one.server.0).collect());
+        Self { classes, in_turn, stretches, weights }
     }
 
     /// The servers that have a weight, in the order of the configuration.
@@ -91,5 +99,23 @@ impl PlacementSet {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.in_turn.is_empty()
+    }
+}
+
+/// Numbers as few ranges.
+fn stretches(mut numbers: Vec<u32>) -> Box<[Range<u32>]> {
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers.chunk_by(|one, next| one + 1 == *next).map(|row| row[0]..row[row.len() - 1] + 1).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_in_a_row_are_one_stretch() {
+        assert_eq!(*stretches(vec![]), [] as [Range<u32>; 0]);
+        assert_eq!(*stretches(vec![7, 3, 4, 9, 8, 1]), [1..2, 3..5, 7..10]);
     }
 }

@@ -119,7 +119,8 @@ fn a_dead_servers_keys_spread_over_the_others_by_weight() {
     let mut counts = [0_u32; 4];
     for number in 0..KEYS {
         if pool.first(&set, key(number)) == Some(0) {
-            let next = choose(demand(Policy::Rendezvous, key(number), UNBOUND, 0), &set, &pool, |one| one.0 != 0);
+            let next =
+                choose(demand(Policy::Rendezvous, key(number), UNBOUND, 0), &set, &pool, |one: ServerSlot| one.0 != 0);
             assert_eq!(next, order(&set, key(number), 2, |_| true).get(1).copied());
             counts[next.unwrap().0 as usize] += 1;
         }
@@ -318,7 +319,7 @@ proptest! {
         for number in 0..KEYS {
             let key = key(u64::from(seed) << 32 | u64::from(number));
             let (old, new, newest) = (before.first(&less, key), after.first(&more, key), heavier.first(&most, key));
-            let without = choose(demand(Policy::Rendezvous, key, UNBOUND, 0), &more, &after, |one| one.0 != added);
+            let without = choose(demand(Policy::Rendezvous, key, UNBOUND, 0), &more, &after, |one: ServerSlot| one.0 != added);
             prop_assert_eq!(old, without.map(|one| one.0), "not eligible is the same as not there");
             prop_assert!(new == old || new == Some(added));
             prop_assert!(newest == new || newest == Some(added));

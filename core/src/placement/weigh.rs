@@ -3,7 +3,7 @@
 //! For explanations. Decides nothing: it asks the very functions that [`super::place`] decides by.
 
 use super::Demand;
-use super::bound::Loads;
+use super::bound::{Eligible, Loads};
 use super::rank::{self, Ranked};
 use super::set::{PlacementSet, ServerSlot};
 use crate::settings::Policy;
@@ -29,12 +29,7 @@ pub struct Weighed {
 
 /// Lays a set open, the server that would be tried first at the beginning. The arguments are those of [`super::place`].
 #[must_use]
-pub fn weigh(
-    demand: Demand,
-    set: &PlacementSet,
-    loads: &impl Loads,
-    eligible: impl Fn(ServerSlot) -> bool,
-) -> Vec<Weighed> {
+pub fn weigh(demand: Demand, set: &PlacementSet, loads: &impl Loads, eligible: impl Eligible) -> Vec<Weighed> {
     let Demand { policy, load_bound_permille, key, .. } = demand;
     let preferred = || rank::by_preference(set, key, usize::MAX, |_| true).into_vec();
     let ranked: Vec<Ranked> = match policy {
@@ -45,14 +40,14 @@ pub fn weigh(
             let in_turn = set.slots().filter_map(|slot| by_slot.iter().find(|one| one.server == slot).copied());
             let mut in_turn: Vec<Ranked> = in_turn.collect();
             let first = (policy == Policy::RoundRobin)
-                .then(|| super::choose(demand, set, loads, &eligible))
+                .then(|| super::choose(demand, set, loads, eligible))
                 .flatten()
                 .and_then(|first| in_turn.iter().position(|one| one.server == first));
             in_turn.rotate_left(first.unwrap_or(0));
             in_turn
         }
     };
-    let totals = (policy == Policy::Rendezvous).then(|| set.totals(loads, &eligible));
+    let totals = (policy == Policy::Rendezvous).then(|| set.totals(loads, eligible));
     ranked
         .into_iter()
         .map(|ranked| {

@@ -46,6 +46,11 @@ impl ServerIx {
         Self(position)
     }
 
+    /// The number itself.
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
+
     /// The number as a position: numbers are dense, so a `Vec` by server is right. At most 65,535.
     #[must_use]
     pub fn index(self) -> usize {

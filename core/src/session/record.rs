@@ -12,7 +12,7 @@ use super::slab::NONE;
 use super::texts::{TextPlace, Texts};
 use crate::clock::{Stamp, Time};
 use crate::entry::{Life, SeatEntry};
-use crate::ids::{Generation, IncarnationTag, Key, PoolName, SessionId};
+use crate::ids::{DirectorName, Generation, IncarnationTag, Key, PoolName, ServerName, SessionId};
 
 /// When a seat was last seen, in whole seconds since the Unix epoch; fits until 2106.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -44,11 +44,7 @@ pub struct SeatKey<'k> {
 impl<'k> SeatKey<'k> {
     /// `session` only where the pool says `allow_multiple`.
     pub(super) fn new(seed: u64, pool: PoolIx, text: &'k str, session: Option<SessionId>) -> Self {
-        // The pool goes into the seed, spread over all bits, so that nothing has to be copied together.
-        let spread = u64::from(pool.number()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let by_key = xxh3_64_with_seed(text.as_bytes(), seed ^ spread);
-        let hash = session.map_or(by_key, |session| xxh3_64_with_seed(&session.0, by_key));
-        Self { pool, text, session, hash }
+        Self { pool, text, session, hash: hash(seed, pool, text.as_bytes(), session) }
     }
 
     /// The pool.
@@ -56,6 +52,14 @@ impl<'k> SeatKey<'k> {
     pub fn pool(&self) -> PoolIx {
         self.pool
     }
+}
+
+/// A place in the map.
+fn hash(seed: u64, pool: PoolIx, text: &[u8], session: Option<SessionId>) -> u64 {
+    // The pool goes into the seed, spread over all bits, so that nothing has to be copied together.
+    let spread = u64::from(pool.number()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let by_key = xxh3_64_with_seed(text, seed ^ spread);
+    session.map_or(by_key, |session| xxh3_64_with_seed(&session.0, by_key))
 }
 
 /// Who sits where: everything about a seat but its key. Small and `Copy`, so that a changed one is written in place.
@@ -103,15 +107,21 @@ impl Sitting {
     /// The entry with names; allocates nothing.
     #[must_use]
     pub fn entry(&self, pool: PoolName, key: Key, book: &Book) -> SeatEntry {
+        self.entry_at(pool, key, book.server(self.server).clone(), book.writer(self.writer).clone())
+    }
+
+    /// The same for who has the names of its server and its writer at hand.
+    #[must_use]
+    pub fn entry_at(&self, pool: PoolName, key: Key, server: ServerName, writer: DirectorName) -> SeatEntry {
         SeatEntry {
             pool,
             key,
             session: self.session,
-            server: book.server(self.server).clone(),
+            server,
             incarnation: self.incarnation,
             generation: self.generation,
             stamp: self.stamp,
-            writer: book.writer(self.writer).clone(),
+            writer,
             life: self.life,
             seen: self.seen.time(),
             minted: self.minted,
@@ -131,8 +141,10 @@ impl Sitting {
     }
 }
 
-/// What a shard keeps of a seat or tombstone. Its key's text lies elsewhere ([`Texts`]), so that a short one takes less.
+/// What a shard keeps of a seat or tombstone. Its key's text lies elsewhere ([`Texts`]), so that a short one takes less. One line of
+/// the cache, and never parts of two.
 #[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
 pub(super) struct Row {
     pub(super) sitting: Sitting,
     pub(super) text: TextPlace,
@@ -159,8 +171,8 @@ impl Row {
     }
 
     /// Its place in the map.
-    pub(super) fn key<'t>(&self, texts: &'t Texts, seed: u64) -> SeatKey<'t> {
-        SeatKey::new(seed, self.pool, texts.text(self.text), self.by_session.then_some(self.sitting.session))
+    pub(super) fn hash(&self, texts: &Texts, seed: u64) -> u64 {
+        hash(seed, self.pool, texts.bytes(self.text), self.by_session.then_some(self.sitting.session))
     }
 }
 
@@ -220,7 +232,6 @@ mod tests {
     use super::super::slab::Slot;
     use super::super::texts;
     use super::*;
-    use crate::ids::{DirectorName, ServerName};
 
     #[test]
     fn a_seat_takes_64_bytes_in_its_slot() {

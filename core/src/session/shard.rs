@@ -106,13 +106,16 @@ pub struct Swept {
 }
 
 /// One part of the table.
+///
+/// What every search asks for comes first, so that it is few lines of the cache.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Shard {
-    seed: u64,
-    limit: usize,
+    index: HashTable<u32>,
     rows: Slab<Row>,
     texts: Texts,
-    index: HashTable<u32>,
+    seed: u64,
+    limit: usize,
     /// First live seat by server number; [`NONE`] where there is none.
     heads: Vec<u32>,
     states: Slab<StateRecord>,
@@ -409,14 +412,14 @@ impl Shard {
             return Err(Full::Records);
         };
         let (rows, texts, seed) = (&self.rows, &self.texts, self.seed);
-        let hash_of = |number: &u32| rows.get(*number).map_or(0, |row| row.key(texts, seed).hash);
+        let hash_of = |number: &u32| rows.get(*number).map_or(0, |row| row.hash(texts, seed));
         self.index.insert_unique(key.hash, number, hash_of);
         Ok(number)
     }
 
     /// `gone` gets the record while its text is still there.
     fn forget(&mut self, number: u32, gone: &mut dyn FnMut(&Record<'_>)) -> Option<Row> {
-        let hash = self.rows.get(number)?.key(&self.texts, self.seed).hash;
+        let hash = self.rows.get(number)?.hash(&self.texts, self.seed);
         self.unlink(number);
         if let Ok(entry) = self.index.find_entry(hash, |other| *other == number) {
             entry.remove();

@@ -6,7 +6,7 @@
 use actix_http::header::SET_COOKIE;
 use maitred_core::ids::PoolName;
 use maitred_core::placement::KeyHash;
-use maitred_core::seating::{RequestKey, Shortage, Target};
+use maitred_core::seating::{RequestKey, Shortage};
 use serde::Serialize;
 
 use crate::http::ask::Ask;
@@ -78,7 +78,7 @@ pub(super) fn servers(ask: &Ask<'_>) -> Result<Reply, Problem> {
     match listed() {
         Err(problem) => Ok(refused(ask, &callback, &problem)),
         Ok((pool, servers)) => {
-            let servers = servers.iter().map(|target: &Target| ServerBody::of(target, pool)).collect();
+            let servers = servers.iter().map(|server| ServerBody::of(server, pool)).collect();
             let body = ServersBody { pool: pool.name.as_str(), servers, expires_in: ALTERNATES_EXPIRE_IN };
             Ok(reply::script(&callback, &body))
         }

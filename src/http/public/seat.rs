@@ -1,10 +1,12 @@
 //! One start, whatever form its answer has: who asks, the question to the director, the line in the log, and the answer's parts.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use actix_http::header::{AUTHORIZATION, COOKIE, HeaderValue};
 use maitred_core::ids::{LabelName, ServerName, SessionId};
-use maitred_core::seating::{Affinity, Refusal, RequestKey, Seat, Shown, StartRequest, Target};
+use maitred_core::seating::{Affinity, Refusal, RequestKey, Seat, Shown, StartRequest};
+use maitred_core::settings::ServerSettings;
 use serde::Serialize;
 
 use crate::credentials::{Opened, token};
@@ -182,11 +184,11 @@ pub(super) struct ServerBody<'a> {
 
 impl<'a> ServerBody<'a> {
     /// Its `url` is its origin and the pool's home.
-    pub(super) fn of(target: &'a Target, pool: &PoolSite) -> Self {
+    pub(super) fn of(server: &'a ServerSettings, pool: &PoolSite) -> Self {
         Self {
-            name: target.name.as_str(),
-            url: format!("{}{}", target.origin, pool.home),
-            datacenter: target.datacenter.as_str(),
+            name: server.name.as_str(),
+            url: format!("{}{}", server.origin, pool.home),
+            datacenter: server.datacenter.as_str(),
         }
     }
 }
@@ -205,7 +207,7 @@ pub(super) fn body<'a>(
     ask: &Ask<'_>,
     pool: &'a PoolSite,
     seat: &'a Seat,
-    alternates: &'a [Target],
+    alternates: &'a [Arc<ServerSettings>],
     handed: &'a Handed<'_>,
     token: WithToken,
 ) -> SeatBody<'a> {
@@ -219,7 +221,7 @@ pub(super) fn body<'a>(
         affinity: seat.affinity.as_str(),
         owner: seat.owner,
         server: ServerBody::of(&seat.server, pool),
-        alternates: alternates.iter().map(|target| ServerBody::of(target, pool)).collect(),
+        alternates: alternates.iter().map(|server| ServerBody::of(server, pool)).collect(),
         ticket: handed.ticket(),
         token,
         expires_in: seat.ttl.as_secs(),
