@@ -50,6 +50,9 @@ pub(crate) struct Arguments {
     /// The binary that is measured; built by `cargo build --release`
     #[arg(long, default_value = "target/release/maitred")]
     binary: PathBuf,
+    /// Another build of maitred, measured in the same rounds: what a change gives. Only with lines
+    #[arg(long)]
+    before: Option<PathBuf>,
     /// Write the table into this file, between its marks
     #[arg(long)]
     write: Option<PathBuf>,
@@ -117,10 +120,14 @@ struct Sample {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let binary = built(&arguments.binary)?;
+    let before = arguments.before.as_deref().map(built).transpose()?;
     let contestants: Vec<Contestant> = Contestant::value_variants()
         .iter()
         .copied()
-        .filter(|one| arguments.only.is_empty() || one.is_always_there() || arguments.only.contains(one))
+        .filter(|one| match one {
+            Contestant::Before => before.is_some(),
+            _ => arguments.only.is_empty() || one.is_always_there() || arguments.only.contains(one),
+        })
         .collect();
     let scenarios: Vec<Scenario> = Scenario::value_variants()
         .iter()
@@ -130,9 +137,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     install::everything(&contestants)?;
     // Without lines only those whom the goals compare: what a line costs is seen there.
     let with_lines = contestants.iter().map(|one| (*one, Lines::Written));
-    let without = contestants.iter().filter(|one| one.is_always_there()).map(|one| (*one, Lines::None));
+    let without =
+        contestants.iter().filter(|one| before.is_none() && one.is_always_there()).map(|one| (*one, Lines::None));
     let entries: Vec<_> = with_lines.chain(without).collect();
-    let site = Site::new(binary)?;
+    let site = Site::new(binary)?.and(before);
     let progress = ProgressBar::new(u64::from(arguments.rounds) * (entries.len() * scenarios.len()) as u64);
     progress.set_style(ProgressStyle::with_template("{pos:>4}/{len} {bar:30} {eta:>5} {msg}")?);
     let mut samples = Vec::new();

@@ -65,6 +65,7 @@ impl Setup {
 pub(crate) struct Site {
     folder: TempDir,
     binary: PathBuf,
+    before: Option<PathBuf>,
     backend: Backend,
 }
 
@@ -103,7 +104,12 @@ impl Site {
             certificate(folder.path(), stem, algorithm, detail)?;
         }
         let backend = Backend::start(folder.path(), CLIENT_CORE, "access_log off;")?;
-        Ok(Self { folder, binary, backend })
+        Ok(Self { folder, binary, before: None, backend })
+    }
+
+    /// The same with another build beside it.
+    pub(super) fn and(self, before: Option<PathBuf>) -> Self {
+        Self { before, ..self }
     }
 
     /// More agent servers, for those who let them die.
@@ -128,6 +134,11 @@ impl Site {
 
     pub(crate) fn binary(&self) -> &Path {
         &self.binary
+    }
+
+    /// The other build that is measured beside it, if there is one.
+    pub(super) fn before(&self) -> Option<&Path> {
+        self.before.as_deref()
     }
 
     /// The port of the agent servers, plain HTTP.

@@ -7,6 +7,7 @@ mod maitred;
 mod nginx;
 mod process;
 
+use anyhow::Context as _;
 use clap::ValueEnum;
 
 pub(crate) use process::Process;
@@ -20,6 +21,8 @@ use super::site::{Face, Lines, Setup, Site, free_port};
 pub(crate) enum Contestant {
     /// maitred with everything on
     Maitred,
+    /// Another build of maitred, where one is given
+    Before,
     /// HAProxy without a backend: table, random server, signed cookie, 302
     HaproxySticky,
     /// The same, its lines sent to a collector by way of a ring
@@ -45,6 +48,7 @@ impl Contestant {
     pub(super) fn title(self) -> &'static str {
         match self {
             Self::Maitred => "**maitred**, everything on",
+            Self::Before => "maitred, the other build",
             Self::HaproxySticky => "HAProxy, table + random + 302 + signed cookie",
             Self::HaproxyRing => "the same, its lines by a ring and TCP to a collector",
             Self::HaproxyRedir => "HAProxy, `redir` servers",
@@ -64,7 +68,7 @@ impl Contestant {
     /// What it cannot do that a director must.
     pub(super) fn lacks(self) -> &'static str {
         match self {
-            Self::Maitred => "",
+            Self::Maitred | Self::Before => "",
             Self::HaproxySticky => "blind to health and load; a table of one process, unless peers are configured",
             Self::HaproxyRing => "the same; lines in no file",
             Self::HaproxyRedir => "no affinity; closes each connection",
@@ -78,7 +82,9 @@ impl Contestant {
     /// A file that proves that a package is there, and the package.
     pub(super) fn parts(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Self::Maitred | Self::Floor => &[("/usr/bin/taskset", "util-linux"), ("/usr/bin/openssl", "openssl")],
+            Self::Maitred | Self::Before | Self::Floor => {
+                &[("/usr/bin/taskset", "util-linux"), ("/usr/bin/openssl", "openssl")]
+            }
             Self::HaproxySticky | Self::HaproxyRing | Self::HaproxyRedir | Self::HaproxyProxy => {
                 &[("/usr/sbin/haproxy", "haproxy")]
             }
@@ -98,7 +104,8 @@ impl Contestant {
     /// With its own words, when it does not come up.
     pub(super) fn start(self, site: &Site, setup: Setup) -> anyhow::Result<Running> {
         match self {
-            Self::Maitred => maitred::start(site, setup),
+            Self::Maitred => maitred::start(self, site, setup, site.binary()),
+            Self::Before => maitred::start(self, site, setup, site.before().context("no other build is given")?),
             Self::HaproxySticky | Self::HaproxyRing => {
                 haproxy::start(self, site, setup, include_str!("../../../peers/haproxy-sticky.cfg"))
             }
