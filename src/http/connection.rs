@@ -28,6 +28,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::http::frames::Frames;
 use crate::http::heads::Heads;
+use crate::http::socket::Parting;
 use crate::http::{first_line, refusal};
 
 /// How long a connection that is being closed waits for the client to close its side: long enough to read the answer.
@@ -163,8 +164,6 @@ pub struct Connection<Io> {
     /// Bytes wait to be written.
     blocked: bool,
     closing: Closing,
-    /// Whether everything that has come was read; without a way to tell it was not.
-    drained: fn(&mut Io) -> bool,
 }
 
 /// How far the end of a connection has come.
@@ -186,23 +185,7 @@ impl<Io> Connection<Io> {
         let waiting = Rc::new(Waiting::new(patience));
         let alarm = Box::pin(sleep_until(waiting.deadline.get().min(Instant::now() + patience.head)));
         let (blocked, closing) = (false, Closing::Open);
-        Self {
-            io,
-            waiting,
-            alarm,
-            fresh: true,
-            heads: Heads::default(),
-            frames: None,
-            blocked,
-            closing,
-            drained: |_| false,
-        }
-    }
-
-    /// The same for a socket that can tell whether everything that has come was read.
-    #[must_use]
-    pub fn drained_by(self, drained: fn(&mut Io) -> bool) -> Self {
-        Self { drained, ..self }
+        Self { io, waiting, alarm, fresh: true, heads: Heads::default(), frames: None, blocked, closing }
     }
 
     /// Wraps a socket that speaks HTTP/2.
@@ -256,7 +239,7 @@ impl<Io> Connection<Io> {
     }
 }
 
-impl<Io: AsyncRead + AsyncWrite + Unpin> Connection<Io> {
+impl<Io: AsyncRead + AsyncWrite + Parting + Unpin> Connection<Io> {
     /// Closes our side and reads theirs for a moment. Errors end it like everything else.
     fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
@@ -276,7 +259,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Connection<Io> {
                     }
                 }
                 Closing::Shutting => {
-                    if self.waiting.parted.get() && (self.drained)(&mut self.io) {
+                    if self.waiting.parted.get() && self.io.is_drained() {
                         // To close the socket says all that closing one side would.
                         self.closing = Closing::Done;
                     } else if Pin::new(&mut self.io).poll_shutdown(context).is_pending() {
@@ -304,7 +287,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Connection<Io> {
     }
 }
 
-impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncRead for Connection<Io> {
+impl<Io: AsyncRead + AsyncWrite + Parting + Unpin> AsyncRead for Connection<Io> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         match this.waiting.end.get() {
@@ -328,7 +311,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncRead for Connection<Io> {
     }
 }
 
-impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<Io> {
+impl<Io: AsyncRead + AsyncWrite + Parting + Unpin> AsyncWrite for Connection<Io> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if !matches!(this.closing, Closing::Open) {
@@ -347,6 +330,9 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<Io> {
                 return this.poll_close(context).map(|()| Ok(bytes.len()));
             }
             ours = &bytes[..refusal];
+        }
+        if this.waiting.parted.get() && this.waiting.is_ending() {
+            this.io.part();
         }
         let written = Pin::new(&mut this.io).poll_write(context, ours);
         this.blocked = written.is_pending();
@@ -370,6 +356,8 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<Io> {
 mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    impl Parting for tokio::io::DuplexStream {}
 
     const PATIENCE: Patience = Patience { idle: Duration::from_secs(10), head: Duration::from_secs(4) };
 

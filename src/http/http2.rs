@@ -30,6 +30,7 @@ use crate::config::Limits;
 use crate::http::connection::{Connection, LINGER, Waiting};
 use crate::http::content::{Content, Going};
 use crate::http::listener::{AFTER_ACTIX, Answers, ShownNames, Worker};
+use crate::http::socket::Parting;
 use crate::http::workers::Stopping;
 
 /// Streams that one connection may have open. Browsers use up to a hundred; each costs what a connection of HTTP/1 costs.
@@ -53,7 +54,7 @@ pub(super) struct Accepted<Io> {
 }
 
 /// Serves a connection until it ends.
-pub(super) async fn serve<A: Answers, Io: AsyncRead + AsyncWrite + Unpin + 'static>(
+pub(super) async fn serve<A: Answers, Io: AsyncRead + AsyncWrite + Parting + Unpin + 'static>(
     worker: &Rc<Worker<A>>,
     accepted: Accepted<Io>,
     limits: &Limits,
@@ -120,7 +121,7 @@ struct Open<'a, A, Io> {
     waiting: Rc<Waiting>,
 }
 
-impl<A: Answers, Io: AsyncRead + AsyncWrite + Unpin> Open<'_, A, Io> {
+impl<A: Answers, Io: AsyncRead + AsyncWrite + Parting + Unpin> Open<'_, A, Io> {
     /// Answers what is asked. Ready when the connection is over.
     fn poll_requests(&mut self, context: &mut Context<'_>) -> Poll<()> {
         while let Some(accepted) = ready!(self.frames.poll_accept(context)) {

@@ -25,7 +25,7 @@ use crate::http::content::{Content, is_streamed, with_body};
 use crate::http::http2;
 use crate::http::problem::Problem;
 use crate::http::reply::{self, Reply};
-use crate::http::socket::Socket;
+use crate::http::socket::Parting;
 use crate::http::unread::{Bounds, End, Unread};
 use crate::http::workers::{self, Serving, Stopping, Workers};
 use crate::tls::client_identities;
@@ -107,11 +107,14 @@ impl<A: Answers> Http<A> {
     fn in_clear(
         &self,
     ) -> impl ServiceFactory<workers::Accepted, Config = (), Response = (), Error = (), InitError = ()> + use<A> {
-        let patience = self.patience();
-        fn_service(move |(io, peer): workers::Accepted| {
-            ready(Ok((Connection::new(io, patience).drained_by(Socket::is_drained), Some(peer))))
+        let http = self.clone();
+        fn_factory(move || {
+            let (http1, patience) = (http.http1(|_, _| {}), http.patience());
+            async move {
+                let http1 = Rc::new(http1.new_service(()).await?);
+                Ok(fn_service(move |(io, peer)| http1.call((Connection::new(io, patience), Some(peer)))))
+            }
         })
-        .and_then(self.http1(|_, _| {}))
     }
 
     fn over_tls(
@@ -163,7 +166,7 @@ impl<A: Answers> Http<A> {
     }
 
     /// HTTP/1 over a connection that is open.
-    fn http1<Io: AsyncRead + AsyncWrite + Unpin + 'static>(
+    fn http1<Io: AsyncRead + AsyncWrite + Parting + Unpin + 'static>(
         &self,
         note: fn(&Io, &mut Extensions),
     ) -> impl ServiceFactory<Accepted<Io>, Config = (), Response = (), Error = (), InitError = ()> + use<A, Io> {
@@ -196,6 +199,8 @@ impl<A: Answers> Http<A> {
         Patience { idle: idle.max(SHORTEST) + AFTER_ACTIX, head: header_timeout.max(SHORTEST) + AFTER_ACTIX }
     }
 }
+
+impl Parting for TlsStream<TcpStream> {}
 
 fn note_client(io: &TlsStream<TcpStream>, data: &mut Extensions) {
     if let Some(names) = client_identities(io.get_ref().1) {
