@@ -4,9 +4,9 @@
 
 use std::cell::Cell;
 use std::fmt::{self, Debug, Write};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use humantime::format_rfc3339_micros;
+use humantime::format_rfc3339_seconds;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
@@ -18,9 +18,24 @@ use super::harmless::escape_from;
 /// The format.
 pub(super) struct Text;
 
+/// What a thread keeps from one line to the next.
+#[derive(Default)]
+struct Kept {
+    /// The room of the last line.
+    line: String,
+    second: Second,
+}
+
+/// A second since 1970 and how a line writes it: most lines come in the second of the one before.
+#[derive(Default)]
+struct Second {
+    number: u64,
+    text: String,
+}
+
 thread_local! {
-    /// The room of a thread's last line. Taken out while it is used: a value may log while it is written.
-    static LINE: Cell<String> = const { Cell::new(String::new()) };
+    /// Taken out while it is used: a value may log while it is written.
+    static KEPT: Cell<Option<Kept>> = const { Cell::new(None) };
 }
 
 impl<S, N> FormatEvent<S, N> for Text
@@ -29,17 +44,37 @@ where
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let mut line = LINE.take();
-        line.clear();
-        let written = write_line(&mut line, event).and_then(|()| writer.write_str(&line));
-        LINE.set(line);
+        let mut kept = KEPT.take().unwrap_or_default();
+        kept.line.clear();
+        let written = write_line(&mut kept, event).and_then(|()| writer.write_str(&kept.line));
+        KEPT.set(Some(kept));
         written
     }
 }
 
-fn write_line(line: &mut String, event: &Event<'_>) -> fmt::Result {
+impl Second {
+    /// Writes a moment since 1970 to the microsecond.
+    fn write(&mut self, line: &mut String, moment: Duration) -> fmt::Result {
+        let second = moment.as_secs();
+        if self.number != second || self.text.is_empty() {
+            self.text.clear();
+            write!(self.text, "{}", format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(second)))?;
+            self.text.pop();
+            self.number = second;
+        }
+        line.push_str(&self.text);
+        // Seven digits, of which the first is none of the six.
+        let mut digits = itoa::Buffer::new();
+        line.push('.');
+        line.push_str(&digits.format(1_000_000 + moment.subsec_micros())[1..]);
+        line.push('Z');
+        Ok(())
+    }
+}
+
+fn write_line(Kept { line, second }: &mut Kept, event: &Event<'_>) -> fmt::Result {
     let metadata = event.metadata();
-    write!(line, "{}", format_rfc3339_micros(SystemTime::now()))?;
+    second.write(line, SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())?;
     line.push_str(match *metadata.level() {
         Level::TRACE => " TRACE ",
         Level::DEBUG => " DEBUG ",
@@ -85,6 +120,11 @@ impl Visit for Fields<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         self.name(field);
         self.value(format_args!("{value:?}"));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.name(field);
+        self.line.push_str(itoa::Buffer::new().format(value));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
@@ -136,6 +176,17 @@ mod tests {
         let (time, rest) = line.split_once(' ').unwrap();
         assert!(time.ends_with('Z') && time.len() == "2026-11-21T18:00:00.123456Z".len(), "{time}");
         assert_eq!(rest, " WARN a::b: said one=1 two=\"x y\" three=z\n");
+    }
+
+    #[test]
+    fn a_moment_is_written_the_same_in_the_second_of_the_line_before_and_in_another() {
+        let mut second = Second::default();
+        for micros in [0, 1, 999_999, 1_000_000, 1_763_784_000_000_001, 1_763_784_000_120_000, 1_763_783_999_999_999] {
+            let moment = Duration::from_micros(micros);
+            let mut line = String::new();
+            second.write(&mut line, moment).unwrap();
+            assert_eq!(line, humantime::format_rfc3339_micros(UNIX_EPOCH + moment).to_string());
+        }
     }
 
     #[test]

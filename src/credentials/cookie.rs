@@ -2,7 +2,7 @@
 //!
 //! Knows RFC 6265 and the `__Host-` prefix; the value's meaning is the envelope's.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::time::Duration;
 
 use maitred_core::clock::Time;
@@ -45,8 +45,7 @@ impl CookieName {
         for part in [&*self.name, "=", value, "; Path=/; Max-Age="] {
             line.push_str(part);
         }
-        // Nothing that is written into a string fails.
-        let _ = write!(line, "{}", ttl.as_secs());
+        line.push_str(itoa::Buffer::new().format(ttl.as_secs()));
         line.push_str("; Secure; HttpOnly; ");
         line.push_str(site.as_str());
         line

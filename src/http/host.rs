@@ -33,7 +33,8 @@ impl<'a> RequestHost<'a> {
         let name = name.strip_suffix('.').unwrap_or(name);
         let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
         let plain = !name.is_empty() && name.len() <= HOST_BYTES_MAX && name.bytes().all(allowed);
-        let labelled = !name.starts_with('.') && !name.ends_with('.') && !name.contains("..");
+        let labelled =
+            !name.starts_with('.') && !name.ends_with('.') && !name.as_bytes().windows(2).any(|pair| pair == b"..");
         (plain && labelled).then_some(Self { name, port })
     }
 

@@ -37,7 +37,7 @@ impl RequestId {
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        self.0.to_str().unwrap_or("-")
+        std::str::from_utf8(self.0.as_bytes()).unwrap_or("-")
     }
 
     /// The id as a header's value.

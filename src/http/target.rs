@@ -116,7 +116,7 @@ fn check_host<'a>(
 }
 
 fn parse_host(value: &HeaderValue) -> Option<RequestHost<'_>> {
-    RequestHost::parse(value.to_str().ok()?)
+    RequestHost::parse(std::str::from_utf8(value.as_bytes()).ok()?)
 }
 
 /// Reads a path and query that came in another way than as the request target, by the same rules.
