@@ -21,8 +21,8 @@ use plot::{Panel, Series};
 
 /// Agents that start again and again on the axis of servers and of directors.
 const KEYS: u32 = 10_000;
-/// New sessions that one measurement places.
-const FRESH: u32 = 20_000;
+/// New sessions that one measurement places: so many that what looks cost meanwhile, which is taken off, is the smaller part.
+const FRESH: u32 = 60_000;
 /// How long a director is watched that has nothing to do but to look at its servers.
 const IDLE: Duration = Duration::from_secs(4);
 /// The journal, its compaction and what peers have to say to each other come to an end.
@@ -128,7 +128,7 @@ fn with_directors(site: &Site, count: u32) -> anyhow::Result<Mesh> {
     let quiet = Quiet::watch(&fleet, all)?;
     let (asked, told, bytes, since) = (used(&fleet, 0, 1)?, used(&fleet, 1, all)?, sent(&fleet)?, Instant::now());
     starts(&fleet, 0, FRESH)?;
-    settled(&fleet, FRESH)?;
+    arrived(&fleet, FRESH)?;
     let wall = since.elapsed().as_secs_f64();
     let micros = |seconds: f64| (seconds - quiet.busy * wall).max(0.0) * 1e6 / f64::from(FRESH);
     let others = f64::from(count - 1);
@@ -151,19 +151,19 @@ fn linked(site: &Site, name: &str, plan: &Plan) -> anyhow::Result<Fleet> {
     Ok(fleet)
 }
 
-/// Waits until all directors have so many sessions, and what follows from that in journals has been done.
-fn settled(fleet: &Fleet, sessions: u32) -> anyhow::Result<()> {
+/// Waits until all directors have so many sessions.
+fn arrived(fleet: &Fleet, sessions: u32) -> anyhow::Result<()> {
     for director in 0..fleet.directors.len() {
         fleet.wait_for(director, "maitred_table_records", f64::from(sessions))?;
     }
-    std::thread::sleep(SETTLES);
     Ok(())
 }
 
 /// What a director costs at which so many agents have their seats.
 fn point(fleet: &Fleet, at: u32, keys: u32) -> anyhow::Result<Point> {
     starts(fleet, 0, keys)?;
-    settled(fleet, keys)?;
+    arrived(fleet, keys)?;
+    std::thread::sleep(SETTLES);
     let quiet = Quiet::watch(fleet, 1)?;
     let each = |outcome: Outcome, cpu: f64, wall: f64| (cpu - quiet.busy * wall).max(0.0) * 1e6 / outcome.good as f64;
     let (before, since) = (used(fleet, 0, 1)?, Instant::now());
@@ -172,7 +172,7 @@ fn point(fleet: &Fleet, at: u32, keys: u32) -> anyhow::Result<Point> {
     let memory = mebibytes(fleet.directors[0].resident()?);
     let (before, bytes, since) = (used(fleet, 0, 1)?, sent(fleet)?, Instant::now());
     let outcome = starts(fleet, keys, FRESH)?;
-    settled(fleet, keys + FRESH)?;
+    arrived(fleet, keys + FRESH)?;
     let wall = since.elapsed().as_secs_f64();
     Ok(Point {
         at,
