@@ -57,6 +57,11 @@ pub(crate) enum Connections {
     Browser,
 }
 
+/// An agent's key.
+pub(crate) fn agent(number: u32) -> String {
+    format!("agent-{number:08}")
+}
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Port on loopback
@@ -207,7 +212,7 @@ impl Caller {
         }
         let sender = kept.as_mut().context("there is a connection")?;
         let turn = self.agents.next();
-        let mut request = Request::get(format!("/desk?agent=agent-{:08}", turn.number)).header(HOST, &self.host);
+        let mut request = Request::get(format!("/desk?agent={}", agent(turn.number))).header(HOST, &self.host);
         match self.connections {
             Connections::Kept => {}
             Connections::New | Connections::Resumed => request = request.header(CONNECTION, "close"),
