@@ -84,8 +84,13 @@ impl Director {
         };
         let heard = Some(HeardBeat { director: word.director, run: word.run, beat: word.beat });
         let told = LatestReport { report, life: word.incarnation, said, heard };
+        let outdated = before.as_ref().is_some_and(|known| !known.agrees(&told) && known.said.is_after(said));
         let settings = std::sync::Arc::clone(&control.settings);
-        let Some(changes) = control.watch.hear_beat(&server, told, &settings, now) else { return Ok(Vec::new()) };
+        let Some(changes) = control.watch.hear_beat(&server, told, &settings, now) else {
+            // What this director knows was no news to it, but whoever believes an older word has not heard of it.
+            control.hearsay.sayings += u64::from(outdated);
+            return Ok(Vec::new());
+        };
         control.note_saying(&server, before.as_ref());
         self.count_report(control, &server, sessions, said, now);
         Ok(changes)

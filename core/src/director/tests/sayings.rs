@@ -300,8 +300,24 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+#[test]
+fn a_word_that_is_no_news_to_its_director_is_told_to_whoever_believes_an_older_one() {
+    let mut house = house();
+    let mut server = Server::new("ua1");
+    // The second word crosses the third: where that is heard, it says what the first did.
+    for (to, draining) in [("east-1", false), ("east-2", true), ("east-1", false)] {
+        server.says = Report { draining: Some(draining), ..Report::default() };
+        house.pass(Duration::from_millis(300));
+        server.beat(house.at(to));
+    }
+    house.pass(HEARD);
+    for who in ALL {
+        assert_eq!(view(&house, who, &server).input, Input::Up, "{who}");
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     /// Whatever was said to whom and however they were cut: once they are joined, all of them hold what the last beat said.
     #[test]
