@@ -4,6 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use anyhow::{Context as _, ensure};
 use tempfile::TempDir;
@@ -230,7 +231,18 @@ fn certificate(folder: &Path, stem: &str, algorithm: &str, detail: &str) -> anyh
     Ok(())
 }
 
-/// A port that nobody has now.
+/// A port that nobody has now, below those that the system gives to outgoing connections (32768 and up): one of them could take it
+/// before the process that is told to listen there.
 pub(crate) fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+    const FIRST: u32 = 20_000;
+    const COUNT: u32 = 12_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Runs that begin at the same moment begin at different places.
+    let begin = std::process::id().wrapping_mul(97) % COUNT;
+    let mut ports = (0..COUNT).map(|_| FIRST + (begin + NEXT.fetch_add(1, Relaxed)) % COUNT);
+    let free = ports.find_map(|port| {
+        let port = u16::try_from(port).ok()?;
+        TcpListener::bind(("127.0.0.1", port)).is_ok().then_some(port)
+    });
+    free.context("no port is free")
 }
