@@ -8,7 +8,7 @@
 
 use std::fmt;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 /// Called by whoever changed something, under its lock: must neither wait nor call the director.
 pub type Tell = Box<dyn Fn() + Send + Sync>;
@@ -24,10 +24,12 @@ impl Unwritten {
     /// Something changed. One look at a flag, unless it is the first since the last [`Self::take`].
     pub fn note(&self) {
         // The lock of what changed orders this behind the taker's, where the taker has seen it already.
-        if !self.waits.load(Ordering::Relaxed)
-            && !self.waits.swap(true, Ordering::AcqRel)
-            && let Some(tell) = self.tell.get()
-        {
+        if self.waits.load(Ordering::Relaxed) || self.waits.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        // Here the change is noted before the listener is looked for, there the listener is set before the note is: one sees the other.
+        fence(Ordering::SeqCst);
+        if let Some(tell) = self.tell.get() {
             tell();
         }
     }
@@ -39,8 +41,11 @@ impl Unwritten {
 
     /// Whom to tell; the first one given stays. Told at once when something waits already.
     pub fn tell(&self, tell: Tell) {
-        if self.tell.set(tell).is_ok()
-            && self.waits.load(Ordering::Acquire)
+        if self.tell.set(tell).is_err() {
+            return;
+        }
+        fence(Ordering::SeqCst);
+        if self.waits.load(Ordering::Acquire)
             && let Some(tell) = self.tell.get()
         {
             tell();

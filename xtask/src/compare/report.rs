@@ -114,7 +114,9 @@ impl Report<'_> {
         let query = [&["-W", "-f", "${db:Status-Abbrev}${Package} ${Version}\\n"][..], &packages].concat();
         let installed = lines(Path::new("dpkg-query"), &query);
         let installed = installed.iter().filter_map(|line| line.strip_prefix("ii ")).map(str::to_owned);
+        // Of the kernel only the version that others know it by, too.
         let kernel = lines(Path::new("uname"), &["-sr"]);
+        let kernel = kernel.iter().map(|line| line.split('.').take(2).collect::<Vec<_>>().join("."));
         lines(&self.arguments.binary, &["--version"]).into_iter().chain(installed).chain(kernel).collect()
     }
 }
