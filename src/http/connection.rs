@@ -206,8 +206,12 @@ impl<Io> Connection<Io> {
         Rc::clone(&self.waiting)
     }
 
-    /// Registers for the deadline; an error when it has passed. The alarm may ring early, never late: deadlines only move on.
+    /// Registers for the deadline; an error when it has passed. It may have come nearer since the alarm was set: a head that begins has
+    /// less time than a rest between two, or more.
     fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(deadline) = self.waiting.deadline().filter(|deadline| *deadline < self.alarm.deadline()) {
+            self.alarm.as_mut().reset(deadline);
+        }
         while self.alarm.as_mut().poll(context).is_ready() {
             let now = Instant::now();
             let next = match self.waiting.deadline() {
@@ -417,6 +421,33 @@ mod tests {
         let started = Instant::now();
         assert_eq!(read(&mut connection).await.unwrap(), 5);
         assert_eq!(cut_after(started, &read(&mut connection).await), 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_that_comes_nearer_is_kept() {
+        for (idle, head) in [(60, 4), (4, 60)] {
+            let patience = Patience { idle: Duration::from_secs(idle), head: Duration::from_secs(head) };
+            let (mut client, server) = duplex(64);
+            let mut connection = Connection::new(server, patience);
+            for _ in 0..2 {
+                // Bytes without a head, and a wait for more of them: what is waited for is the head now.
+                client.write_all(b"GET /").await.unwrap();
+                assert_eq!(read(&mut connection).await.unwrap(), 5);
+                let wait = tokio::time::timeout(Duration::from_secs(3), read(&mut connection));
+                assert!(wait.await.is_err(), "not cut");
+                // It is answered: what is waited for is the next one.
+                drop(connection.waiting().request());
+                let wait = tokio::time::timeout(Duration::from_secs(3), read(&mut connection));
+                assert!(wait.await.is_err(), "not cut");
+            }
+            if head < idle {
+                client.write_all(b"GET /").await.unwrap();
+                assert_eq!(read(&mut connection).await.unwrap(), 5);
+            }
+            let started = Instant::now();
+            let waited = if head < idle { 0 } else { 3 };
+            assert_eq!(cut_after(started, &read(&mut connection).await), 4 - waited, "idle {idle}, head {head}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

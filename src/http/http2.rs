@@ -81,10 +81,14 @@ pub(super) async fn serve<A: Answers, Io: AsyncRead + AsyncWrite + Parting + Unp
                 end = Some(Instant::now() + CLOSING);
                 continue;
             }
-            // The alarm may ring early, never late.
+            let idle = open.waiting.deadline().map(|deadline| deadline - AFTER_ACTIX);
+            // The alarm may ring early, never late: an answer may have brought the deadline nearer.
+            if let (None, Some(idle)) = (end, idle.filter(|idle| *idle < alarm.deadline())) {
+                alarm.as_mut().reset(idle);
+            }
             ready!(alarm.as_mut().poll(context));
             let now = Instant::now();
-            let next = match (end, open.waiting.deadline().map(|deadline| deadline - AFTER_ACTIX)) {
+            let next = match (end, idle) {
                 (Some(end), _) if end <= now => return Poll::Ready(()),
                 (Some(end), _) => end,
                 (None, Some(idle)) if idle <= now => {
