@@ -228,8 +228,8 @@ impl Control {
         self.weighed = now.mono;
         // Counting asks every server, and a tick comes five times a second: only where an answer may be another one.
         let recount = std::mem::take(&mut self.recount);
-        let mut moved = Vec::new();
-        for (name, pool) in &self.settings.pools {
+        let settings = Arc::clone(&self.settings);
+        for (name, pool) in &settings.pools {
             let Some(role) = self.roles.get_mut(name) else { continue };
             for datacenter in &pool.datacenters {
                 let before = role.service(datacenter).map(|(service, _)| service);
@@ -241,34 +241,31 @@ impl Control {
             }
             role.hear(self.hearsay.claims(name, now.mono));
             for datacenter in &pool.datacenters {
-                let own = (*datacenter == self.settings.datacenter)
+                let own = (*datacenter == settings.datacenter)
                     .then(|| role.service(datacenter).filter(|(service, _)| *service == Service::Serves))
                     .flatten()
                     .map(|(_, since)| now.mono.since(since));
-                let heard = self.hearsay.serving(name, datacenter, &self.settings, now.mono);
+                let heard = self.hearsay.serving(name, datacenter, &settings, now.mono);
                 role.set_claimed(datacenter, own.max(heard), now.mono);
             }
             let failing = role.active().filter(|active| role.service(active).is_some_and(|it| it.0 == Service::Fails));
             let witnessed = failing.is_some_and(|active| picture::witnessed(&self.watch, pool, active));
-            let linked = |site| self.hearsay.fresh_directors(site, &self.settings, now.mono) > 0;
+            let linked = |site| self.hearsay.fresh_directors(site, &settings, now.mono) > 0;
             if planted(Fault::LinkVeto) && role.active().is_some_and(linked) {
                 continue;
             }
             let Some(change) = role.evaluate(&pool.failover, witnessed, now.mono) else { continue };
             self.hearsay.own_roles += 1;
             let last = LastRole { pool: name.clone(), active: change.to.clone(), epoch: change.epoch, time: now.time };
-            self.unwritten.insert(Register::Role(name.clone()), Entry::LastRole(last));
-            self.noted.note();
-            let event = Event::RoleMoved {
+            self.write(Register::Role(name.clone()), Entry::LastRole(last));
+            self.publish(Event::RoleMoved {
                 pool: name.clone(),
                 from: change.from,
                 to: change.to,
                 epoch: change.epoch,
                 cause: change.cause,
-            };
-            moved.push(event);
+            });
         }
-        moved.into_iter().for_each(|event| self.publish(event));
     }
 }
 
