@@ -2,9 +2,9 @@
 
 use crate::support::certificates::FRONT;
 use crate::support::client::Client;
-use crate::support::director::Plan;
 use crate::support::haproxy::{Backend, HaProxy};
 use crate::support::mesh::{Mesh, wait_for_links};
+use crate::support::plan::Plan;
 use crate::support::ports;
 use crate::support::stub::StubServer;
 

@@ -14,7 +14,8 @@ mod tickets;
 use serde_json::json;
 
 use crate::support::browser::Browser;
-use crate::support::director::{Director, Plan};
+use crate::support::director::Director;
+use crate::support::plan::Plan;
 use crate::support::stub::StubServer;
 use crate::support::tomcat::Tomcat;
 use crate::support::wait;

@@ -6,7 +6,8 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::support::director::{Director, Plan, maitred};
+use crate::support::director::{Director, maitred};
+use crate::support::plan::Plan;
 use crate::support::stub::StubServer;
 
 struct Ended {

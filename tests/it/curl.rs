@@ -3,7 +3,8 @@
 use std::process::Command;
 
 use crate::support::certificates::{self, FRONT};
-use crate::support::director::{Director, Plan};
+use crate::support::director::Director;
+use crate::support::plan::Plan;
 use crate::support::stub::StubServer;
 
 /// What curl got: the status and version first, then headers and body as they came.

@@ -6,9 +6,10 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use crate::support::client::Client;
-use crate::support::director::{Director, Plan};
+use crate::support::director::Director;
 use crate::support::follower::Follower;
 use crate::support::mesh::{Mesh, wait_for_links};
+use crate::support::plan::Plan;
 use crate::support::stub::StubServer;
 use crate::support::wait;
 

@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 use serde_json::json;
 
 use crate::support::client::Client;
-use crate::support::director::{Director, Plan};
+use crate::support::director::Director;
+use crate::support::plan::Plan;
 use crate::support::process::require;
 use crate::support::stub::StubServer;
 use crate::support::tree::root;

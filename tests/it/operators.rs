@@ -6,8 +6,9 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use crate::support::client::Client;
-use crate::support::director::{Director, Plan};
+use crate::support::director::Director;
 use crate::support::kept::Line;
+use crate::support::plan::Plan;
 use crate::support::stub::StubServer;
 use crate::support::wait;
 

@@ -18,9 +18,10 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::support::agent_server::AgentServer;
-use crate::support::director::{Director, Plan};
+use crate::support::director::Director;
 use crate::support::follower::Follower;
 use crate::support::network::{Home, Network};
+use crate::support::plan::Plan;
 use crate::support::wait;
 
 const FEED: &str = "/v1/events?event=session_placed";

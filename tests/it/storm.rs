@@ -14,8 +14,9 @@ use tokio::task::LocalSet;
 
 use crate::support::certificates;
 use crate::support::client::Answer;
-use crate::support::director::{Director, Plan};
+use crate::support::director::Director;
 use crate::support::kept::Kept;
+use crate::support::plan::Plan;
 use crate::support::stub::{Behaviour, StubServer};
 use crate::support::wait;
 

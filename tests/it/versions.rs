@@ -12,9 +12,10 @@ use maitred_core::settings::{PoolSettings, ServerSettings, Settings};
 use maitred_core::wire;
 use serde_json::{Value, json};
 
-use crate::support::director::{Director, Plan};
+use crate::support::director::Director;
 use crate::support::elder::Elder;
 use crate::support::mesh::Mesh;
+use crate::support::plan::Plan;
 use crate::support::stub::StubServer;
 use crate::support::wait;
 

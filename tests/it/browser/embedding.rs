@@ -5,7 +5,7 @@ use serde_json::json;
 use super::house::{House, page_at};
 use crate::support::browser::Browser;
 use crate::support::desk::Handover;
-use crate::support::director::Plan;
+use crate::support::plan::Plan;
 use crate::support::stub::{StubServer, Told};
 use crate::support::wait;
 

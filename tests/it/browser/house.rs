@@ -2,7 +2,8 @@
 
 use crate::support::certificates::{FRONT, SITE_FRONT};
 use crate::support::desk::{Desk, Handover};
-use crate::support::director::{Director, Plan};
+use crate::support::director::Director;
+use crate::support::plan::Plan;
 use crate::support::stub::StubServer;
 
 /// Routes by both names of the director: that of the site, and the one that the tests' own clients use.

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::house::page_at;
 use crate::support::browser::Browser;
-use crate::support::director::Plan;
+use crate::support::plan::Plan;
 use crate::support::stub::{StubServer, Told};
 
 const ALLOWED: &str = "crm.test";

@@ -8,7 +8,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::director::{Director, Plan};
+use crate::support::director::Director;
+use crate::support::plan::Plan;
 use crate::support::process::require;
 use crate::support::stub::StubServer;
 

@@ -8,8 +8,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::line::{SERVERS, fill};
-use crate::support::director::{Director, Plan};
+use crate::support::director::Director;
 use crate::support::kept::Line as Caller;
+use crate::support::plan::Plan;
 use crate::support::stub::StubServer;
 use crate::support::wait;
 

@@ -8,8 +8,9 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
 
 use crate::support::certificates::{self, FRONT};
-use crate::support::director::{Director, Plan};
+use crate::support::director::Director;
 use crate::support::kept::{Crowd, Line};
+use crate::support::plan::Plan;
 use crate::support::stub::StubServer;
 use crate::support::wait;
 

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use hyper::Method;
 
-use crate::support::director::Plan;
 use crate::support::kept::Line;
 use crate::support::mesh::{Mesh, wait_for_links};
+use crate::support::plan::Plan;
 use crate::support::stub::StubServer;
 use crate::support::wait;
 

@@ -16,9 +16,10 @@ use maitred_core::session::Cursor;
 use maitred_core::unwritten::Tell;
 
 use super::process::cpu_seconds;
-use crate::support::director::{Director, Plan};
+use crate::support::director::Director;
 use crate::support::kept::Line as Caller;
 use crate::support::mesh::{Mesh, wait_for_links};
+use crate::support::plan::Plan;
 use crate::support::relay::{Line, Relay};
 use crate::support::sites::{DIRECTORS, Sites};
 use crate::support::stub::StubServer;

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::support::client::Client;
-use crate::support::director::{Director, Plan};
+use crate::support::director::Director;
 use crate::support::kept::Crowd;
+use crate::support::plan::Plan;
 use crate::support::process;
 use crate::support::stub::StubServer;
 use crate::support::wait;

@@ -10,8 +10,9 @@ use serde_json::json;
 
 use crate::support::certificates::{self, Certificates, FRONT};
 use crate::support::client::Client;
-use crate::support::director::{Director, Plan};
+use crate::support::director::Director;
 use crate::support::kept::{Crowd, shown_certificate};
+use crate::support::plan::Plan;
 use crate::support::stub::StubServer;
 use crate::support::wait;
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::support::certificates::{self, Certificates};
 use crate::support::client::Client;
-use crate::support::director::{Director, Plan};
+use crate::support::director::Director;
+use crate::support::plan::Plan;
 use crate::support::silent::SilentServer;
 use crate::support::stub::{Behaviour, StubServer};
 use crate::support::wait;

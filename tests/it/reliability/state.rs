@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::support::client::{Answer, Client};
-use crate::support::director::{ALL_WRITTEN, Director, Plan};
+use crate::support::director::{ALL_WRITTEN, Director};
 use crate::support::kept::Line;
+use crate::support::plan::Plan;
 use crate::support::stub::StubServer;
 use crate::support::wait;
 

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::process::cpu_seconds;
-use crate::support::director::Plan;
 use crate::support::kept::Line;
+use crate::support::plan::Plan;
 use crate::support::{many, wait};
 
 const SERVERS: usize = 1000;

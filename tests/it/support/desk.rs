@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::certificates::SITE;
 use super::client::Client;
-use super::director::Plan;
+use super::plan::Plan;
 use super::stub::{Asked, StubServer, Told};
 
 const TICKET: &str = "maitred_ticket";

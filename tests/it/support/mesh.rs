@@ -19,7 +19,8 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use super::certificates::{self, Certificates};
-use super::director::{Director, Plan};
+use super::director::Director;
+use super::plan::Plan;
 use super::{ports, wait};
 
 /// All directors of one test.

@@ -16,6 +16,7 @@ pub(crate) mod kept;
 pub(crate) mod many;
 pub(crate) mod mesh;
 pub(crate) mod network;
+pub(crate) mod plan;
 pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod relay;

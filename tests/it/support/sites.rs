@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 
 use super::agent_server::AgentServer;
 use super::client::Answer;
-use super::director::{Director, Plan};
+use super::director::Director;
 use super::mesh::Mesh;
 use super::network::{Home, Network};
+use super::plan::Plan;
 use super::wait;
 
 /// Name and datacenter of each director.

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use super::certificates;
 use super::client::{Answer, Client};
-use super::director::{Director, Plan};
+use super::director::Director;
+use super::plan::Plan;
 use super::stub::StubServer;
 
 /// The servers whose certificates the tests have: `ua1` to `ua4`.
