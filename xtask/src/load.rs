@@ -20,7 +20,7 @@ use hyper_util::rt::TokioIo;
 use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, HandshakeKind};
+use rustls::{CipherSuite, ClientConfig, HandshakeKind};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio::task::LocalSet;
@@ -53,7 +53,7 @@ pub(crate) enum Connections {
     New,
     /// A new one for each request, that resumes the TLS session of the one before.
     Resumed,
-    /// The same with a browser's headers and the cookie that it has, and the browser is gone once it has its answer.
+    /// A new one for each request with a browser's headers, choice of cipher and the cookie that it has; gone once it has its answer.
     Browser,
 }
 
@@ -134,7 +134,7 @@ struct Caller {
 }
 
 async fn ask(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let tls = arguments.ca.as_ref().map(|file| client_config(file)).transpose()?;
+    let tls = arguments.ca.as_ref().map(|file| client_config(file, arguments.connections)).transpose()?;
     let begin = Instant::now();
     // Whoever wants a number of starts gets it, unless nothing answers.
     let seconds = if arguments.starts.is_some() { 600.0 } else { arguments.seconds };
@@ -266,12 +266,18 @@ async fn handshake(
     Ok(sender)
 }
 
-fn client_config(file: &std::path::Path) -> anyhow::Result<ClientConfig> {
+fn client_config(file: &std::path::Path, connections: Connections) -> anyhow::Result<ClientConfig> {
     let mut roots = rustls::RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(file)? {
         roots.add(certificate?)?;
     }
-    let mut config = ClientConfig::builder_with_protocol_versions(&[&rustls::version::TLS13])
+    let mut provider = rustls::crypto::ring::default_provider();
+    if connections == Connections::Browser {
+        // Chromium and Firefox both ask for AES-128 first.
+        provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
+    }
+    let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.resumption = Resumption::disabled();
