@@ -29,7 +29,9 @@ pub fn limits() -> WebSocketConfig {
 /// # Errors
 /// Larger than a frame may be, which the core's own limits prevent.
 pub fn encode(message: &Message) -> Result<Bytes, Closing> {
-    let bytes = postcard::to_stdvec(message).map_err(|_| Closing::Malformed)?;
+    // With room for all of it: one that grows is copied again and again.
+    let room = Vec::with_capacity(message.weight());
+    let bytes = postcard::to_extend(message, room).map_err(|_| Closing::Malformed)?;
     if bytes.len() > BYTES_MAX { Err(Closing::Oversize) } else { Ok(bytes.into()) }
 }
 

@@ -20,7 +20,9 @@ use crate::view::View;
 use crate::wire::{Message, VERSION_OF_EVENTS, VERSION_OF_LISTS, VERSION_OF_SAID, WORDS_MAX};
 
 /// Records that one page of a walk looks at.
-const PAGE: usize = 1024;
+const PAGE: usize = 256;
+/// Confirms that one page looks at: each page counts again to where it begins.
+const CONFIRMS_PAGE: usize = 1024;
 
 /// The table at one moment, for replication.
 struct Shelf<'a> {
@@ -74,8 +76,8 @@ impl Store for Shelf<'_> {
             },
             Page::Confirms(from) => {
                 // One that is missed because another went is found by the next comparison.
-                let confirms = self.director.aliases.read().slice(from, PAGE);
-                let next = (confirms.len() == PAGE).then(|| Page::Confirms(from + PAGE));
+                let confirms = self.director.aliases.read().slice(from, CONFIRMS_PAGE);
+                let next = (confirms.len() == CONFIRMS_PAGE).then(|| Page::Confirms(from + CONFIRMS_PAGE));
                 confirms.into_iter().map(Entry::Confirmed).for_each(sink);
                 next
             }
@@ -224,7 +226,14 @@ impl Director {
             | Message::Want { .. }
             | Message::Bulk { .. }
             | Message::Synced(_)
-            | Message::Changes { .. } => self.peers.lock().handle(peer, message, &shelf, now),
+            | Message::Changes { .. } => {
+                let records = self.peers.lock().handle(peer, message, &shelf, now)?;
+                if let Some(records) = records {
+                    let merged = records.merge(&shelf);
+                    self.peers.lock().merged(peer, merged, now);
+                }
+                Ok(())
+            }
         }
     }
 

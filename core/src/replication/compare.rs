@@ -1,15 +1,13 @@
 //! Walks through a whole table in small steps: to draw its digests, and to send the buckets that differ.
 
-use std::collections::VecDeque;
-
 use super::digest::{Part, bucket, hash, part};
 use super::{Page, Store};
 use crate::clock::Time;
 use crate::entry::Entry;
-use crate::wire::BUCKETS;
+use crate::wire::{BUCKETS, DATA_BYTES_MAX, ENTRIES_MAX, weight};
 
-/// Pages that one step of a digest looks at: some milliseconds.
-const PAGES_PER_STEP: usize = 4;
+/// Pages that one step looks at: a millisecond or two.
+const PAGES_PER_STEP: usize = 16;
 
 /// A set of buckets, one bit each.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,45 +110,87 @@ impl Drawing {
     }
 }
 
-/// Buckets that are being sent.
+/// What is being sent of a table.
 #[derive(Debug)]
 pub(super) struct Walk {
     at: Option<Page>,
-    wanted: Buckets,
-    /// Also send what digests leave out: the other side cannot know that it lacks it.
-    passing: bool,
+    what: Wanted,
     /// The clock by which the digests were drawn: what was left out of them must be left out here by the same measure, or it
     /// would fall between the two.
     as_of: Time,
-    found: VecDeque<Entry>,
+    found: Vec<Entry>,
+    /// What it weighs.
+    bytes: usize,
+}
+
+#[derive(Debug)]
+enum Wanted {
+    /// To whom has nothing.
+    All,
+    /// What differs.
+    Buckets {
+        wanted: Buckets,
+        /// Also what digests leave out: the other side cannot know that it lacks it.
+        passing: bool,
+    },
+}
+
+impl Wanted {
+    fn has(&self, entry: &Entry, part: Part) -> bool {
+        match (self, part) {
+            (_, Part::None) => false,
+            (Self::All, Part::Compared | Part::Passing) | (Self::Buckets { passing: true, .. }, Part::Passing) => true,
+            (Self::Buckets { wanted, .. }, Part::Compared | Part::Passing) => wanted.has(bucket(entry)),
+        }
+    }
 }
 
 impl Walk {
-    pub(super) fn new(wanted: Buckets, passing: bool, as_of: Time) -> Self {
-        let at = (passing || wanted.count() > 0).then_some(Page::Start);
-        Self { at, wanted, passing, as_of, found: VecDeque::new() }
+    pub(super) fn all(as_of: Time) -> Self {
+        Self::new(Some(Page::Start), Wanted::All, as_of)
     }
 
-    /// Looks on until something is found, for a moment at most.
-    pub(super) fn step(&mut self, store: &dyn Store) {
+    pub(super) fn of(wanted: Buckets, passing: bool, as_of: Time) -> Self {
+        let at = (passing || wanted.count() > 0).then_some(Page::Start);
+        Self::new(at, Wanted::Buckets { wanted, passing }, as_of)
+    }
+
+    fn new(at: Option<Page>, what: Wanted, as_of: Time) -> Self {
+        Self { at, what, as_of, found: Vec::new(), bytes: 0 }
+    }
+
+    pub(super) fn is_of_all(&self) -> bool {
+        matches!(self.what, Wanted::All)
+    }
+
+    /// Looks on until a message is full, for a moment at most; what it holds, or nothing yet.
+    pub(super) fn step(&mut self, store: &dyn Store) -> Vec<Entry> {
         for _ in 0..PAGES_PER_STEP {
-            let (Some(at), true) = (self.at, self.found.is_empty()) else { return };
-            let (wanted, passing, found, as_of) = (&self.wanted, self.passing, &mut self.found, self.as_of);
+            let (Some(at), true) = (self.at, self.bytes < DATA_BYTES_MAX) else { break };
+            let Self { what, found, bytes, as_of, .. } = self;
             self.at = store.page(at, &mut |entry| {
-                let goes = match part_of(&entry, store, as_of) {
-                    Part::None => false,
-                    Part::Compared => wanted.has(bucket(&entry)),
-                    Part::Passing => passing || wanted.has(bucket(&entry)),
-                };
-                if goes {
-                    found.push_back(entry);
+                if what.has(&entry, part_of(&entry, store, *as_of)) {
+                    *bytes += weight(&entry);
+                    found.push(entry);
                 }
             });
         }
+        if self.at.is_some() && self.bytes < DATA_BYTES_MAX { Vec::new() } else { self.take() }
     }
 
-    pub(super) fn found(&mut self) -> &mut VecDeque<Entry> {
-        &mut self.found
+    /// As much as a message may hold, and one entry at least.
+    fn take(&mut self) -> Vec<Entry> {
+        let (mut fit, mut bytes) = (0, 0);
+        for entry in self.found.iter().take(ENTRIES_MAX) {
+            let more = bytes + weight(entry);
+            if fit > 0 && more > DATA_BYTES_MAX {
+                break;
+            }
+            (fit, bytes) = (fit + 1, more);
+        }
+        self.bytes -= bytes;
+        let left = self.found.split_off(fit);
+        std::mem::replace(&mut self.found, left)
     }
 
     pub(super) fn is_done(&self) -> bool {

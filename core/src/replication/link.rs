@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use super::compare::{Buckets, Drawing, Walk};
 use super::log::{Item, Log};
-use super::{DIGEST_EVERY, PING_EVERY, RELAY_AFTER, Store, Violation, WINDOW_BYTES, WINDOW_MESSAGES};
+use super::window::Window;
+use super::{DIGEST_EVERY, PING_EVERY, RELAY_AFTER, Store, Violation};
 use crate::clock::{Mono, Now, Time};
 use crate::events::NOTICES_MAX;
 use crate::ids::DirectorName;
 use crate::wire::{
-    BUCKETS, Change, DATA_BYTES_MAX, ENTRIES_MAX, LIST_ITEMS_MAX, Lane, Message, POSITIONS_MAX, Position,
-    SAID_DEPENDS_MAX, TOLD_ENTRIES_MAX, WORDS_MAX, weight,
+    BUCKETS, Change, DATA_BYTES_MAX, ENTRIES_MAX, LIST_ITEMS_MAX, Message, POSITIONS_MAX, Position, SAID_DEPENDS_MAX,
+    TOLD_ENTRIES_MAX, WORDS_MAX, weight,
 };
 
 /// Messages of words that wait for one peer at most: all votes about 10,000 servers by 64 directors are fewer.
@@ -50,13 +51,6 @@ struct Comparison {
 }
 
 #[derive(Debug)]
-struct InFlight {
-    bytes: usize,
-    /// Own changes up to here are in it or before it.
-    own: u64,
-}
-
-#[derive(Debug)]
 pub(super) struct Link {
     pub(super) run: u64,
     pub(super) config: Option<u64>,
@@ -72,7 +66,7 @@ pub(super) struct Link {
     /// It stood while this director lost time.
     pub(super) is_past: bool,
     pub(super) divergent_buckets: u32,
-    pub(super) in_flight_bytes: usize,
+    pub(super) window: Window,
     speaks_first: bool,
     greeted: bool,
     introduced: bool,
@@ -86,10 +80,6 @@ pub(super) struct Link {
     announced_at: Mono,
     /// The peer must be told that it stands where it stands, once it has what it missed.
     resumed: bool,
-    in_flight: VecDeque<InFlight>,
-    messages_sent: u64,
-    messages_acked: u64,
-    acked_own: u64,
     taken: u64,
     taken_told: u64,
     comparison: Option<Comparison>,
@@ -113,7 +103,7 @@ impl Link {
             was_in_step: false,
             is_past: false,
             divergent_buckets: 0,
-            in_flight_bytes: 0,
+            window: Window::default(),
             speaks_first,
             greeted: false,
             introduced: false,
@@ -126,10 +116,6 @@ impl Link {
             announced: Position::default(),
             announced_at: now,
             resumed: false,
-            in_flight: VecDeque::new(),
-            messages_sent: 0,
-            messages_acked: 0,
-            acked_own: 0,
             taken: 0,
             taken_told: 0,
             comparison: None,
@@ -169,14 +155,14 @@ impl Link {
         self.resumed = resume.is_some();
         self.sent = resume.unwrap_or(end);
         self.announced = self.sent;
-        self.acked_own = self.sent.own;
+        self.window.begin(self.sent.own);
         self.sending = match resume {
             Some(_) => Sending::Live,
             None => Sending::Drawing(Drawing::new(now.time), Routine::No),
         };
     }
 
-    /// Whether a message is in turn and within its limits; counts data.
+    /// Whether a message is in turn and within its limits.
     pub(super) fn check(&mut self, message: &Message) -> Result<(), Violation> {
         if self.is_past {
             return Err(Violation::Past);
@@ -210,10 +196,12 @@ impl Link {
         if !within {
             return Err(Violation::Limit);
         }
-        if message.lane() == Lane::Data {
-            self.taken += 1;
-        }
         Ok(())
+    }
+
+    /// A data message has been taken, and what it brought is in the table.
+    pub(super) fn took(&mut self) {
+        self.taken += 1;
     }
 
     pub(super) fn pinged(&mut self, sent: u64, warm: bool, have: Vec<(DirectorName, Position)>, clock_ahead_ms: i64) {
@@ -231,21 +219,9 @@ impl Link {
     }
 
     pub(super) fn ponged(&mut self, sent: u64, now: Mono) {
-        self.round_trip = Some(now.since(Mono(sent)));
-    }
-
-    pub(super) fn acked(&mut self, messages: u64) -> Result<(), Violation> {
-        if messages > self.messages_sent || messages < self.messages_acked {
-            return Err(Violation::Limit);
-        }
-        while self.messages_acked < messages {
-            self.messages_acked += 1;
-            if let Some(arrived) = self.in_flight.pop_front() {
-                self.in_flight_bytes = self.in_flight_bytes.saturating_sub(arrived.bytes);
-                self.acked_own = arrived.own;
-            }
-        }
-        Ok(())
+        let took = now.since(Mono(sent));
+        self.round_trip = Some(took);
+        self.window.ponged(took);
     }
 
     pub(super) fn begin_comparison(&mut self, routine: bool, as_of: Time, theirs: Vec<u64>) {
@@ -253,13 +229,22 @@ impl Link {
             self.was_in_step |= self.in_step;
             self.in_step = false;
         }
+        // Whoever has nothing lacks everything, which no digest need say.
+        if !routine
+            && is_empty(&theirs)
+            && self.window.is_new()
+            && let Sending::Drawing(drawing, Routine::No) = &self.sending
+        {
+            self.divergent_buckets = 0;
+            self.sending = Sending::Walking(Walk::all(drawing.as_of()), Routine::No);
+        }
         self.comparison = Some(Comparison { theirs, drawing: Drawing::new(as_of), routine });
     }
 
     pub(super) fn begin_sending(&mut self, wanted: Vec<u8>) {
         let (Some(wanted), Sending::Asked(routine)) = (Buckets::parse(wanted), &self.sending) else { return };
         let routine = *routine;
-        self.sending = Sending::Walking(Walk::new(wanted, routine == Routine::No, self.drawn_as_of), routine);
+        self.sending = Sending::Walking(Walk::of(wanted, routine == Routine::No, self.drawn_as_of), routine);
     }
 
     pub(super) fn next_pong(&mut self) -> Option<Message> {
@@ -293,14 +278,11 @@ impl Link {
     }
 
     pub(super) fn next_data(&mut self, peer: &DirectorName, log: &Log, store: &dyn Store, now: Now) -> Option<Message> {
-        if self.in_flight.len() >= WINDOW_MESSAGES || self.in_flight_bytes >= WINDOW_BYTES {
+        if !self.window.is_open() {
             return None;
         }
         let message = self.next_unweighed(peer, log, store, now)?;
-        let bytes = message.weight();
-        self.in_flight_bytes += bytes;
-        self.in_flight.push_back(InFlight { bytes, own: self.sent.own });
-        self.messages_sent += 1;
+        self.window.send(message.weight(), self.sent.own);
         Some(message)
     }
 
@@ -327,6 +309,12 @@ impl Link {
     /// Draws on; the buckets to ask for when that is done.
     fn step_comparison(&mut self, store: &dyn Store) -> Option<Buckets> {
         let comparison = self.comparison.as_mut()?;
+        if matches!(&self.sending, Sending::Walking(walk, _) if walk.is_of_all()) {
+            // Nothing is lacking here that somebody has who has nothing.
+            self.comparison = None;
+            self.suspected = Buckets::none();
+            return Some(Buckets::none());
+        }
         if !comparison.drawing.step(store) {
             return None;
         }
@@ -366,21 +354,21 @@ impl Link {
                 Some(Message::Digests { routine: routine == Routine::Yes, as_of, buckets: drawing.into_sums() })
             }
             Sending::Walking(walk, routine) => {
-                walk.step(store);
-                if walk.is_done() {
-                    let first = *routine == Routine::No;
-                    self.sending = Sending::Live;
-                    return first.then_some(Message::Synced(self.sent));
-                }
-                let (mut entries, mut bytes) = (Vec::new(), 0);
-                while let Some(entry) = walk.found().front() {
-                    bytes += weight(entry);
-                    if !entries.is_empty() && (bytes > DATA_BYTES_MAX || entries.len() >= ENTRIES_MAX) {
-                        break;
+                let entries = walk.step(store);
+                if !entries.is_empty() {
+                    if walk.is_of_all() {
+                        // All of them differed, and there were no digests to compare.
+                        let more = u32::try_from(entries.len()).unwrap_or(u32::MAX);
+                        self.divergent_buckets = self.divergent_buckets.saturating_add(more).min(BUCKETS as u32);
                     }
-                    entries.extend(walk.found().pop_front());
+                    return Some(Message::Bulk { at: log.end(), entries });
                 }
-                (!entries.is_empty()).then(|| Message::Bulk { at: log.end(), entries })
+                if !walk.is_done() {
+                    return None;
+                }
+                let first = *routine == Routine::No;
+                self.sending = Sending::Live;
+                first.then_some(Message::Synced(self.sent))
             }
         }
     }
@@ -437,21 +425,25 @@ impl Link {
     /// Age of the oldest own change that the peer has not acknowledged, as far as they are kept: R6 must not take a peer that fell
     /// behind all of them for one that has them.
     pub(super) fn lag(&self, log: &Log, now: Mono) -> Duration {
-        log.own.oldest_behind(self.acked_own).map_or(Duration::ZERO, |item| now.since(item.at))
+        log.own.oldest_behind(self.window.acked_own()).map_or(Duration::ZERO, |item| now.since(item.at))
     }
 
     pub(super) fn deadline(&self, log: &Log, now: Mono) -> Option<Mono> {
         if !self.is_linked() {
             return self.must_greet().then_some(now);
         }
-        let busy = self.in_flight.len() < WINDOW_MESSAGES
-            && self.in_flight_bytes < WINDOW_BYTES
+        let busy = self.window.is_open()
             && (self.comparison.is_some() || matches!(self.sending, Sending::Drawing(..) | Sending::Walking(..)));
         let held = log.relayed.item(self.sent.relayed + 1).map(|item| item.at + RELAY_AFTER);
         let digest = matches!(self.sending, Sending::Live).then_some(self.digest_at);
         let due = [busy.then_some(now), held, digest, Some(self.ping_at)];
         due.into_iter().flatten().min()
     }
+}
+
+/// Digests of a table without sessions that count.
+fn is_empty(digests: &[u64]) -> bool {
+    digests.iter().all(|sum| *sum == 0)
 }
 
 enum Relay {

@@ -36,9 +36,9 @@ impl Row {
         self.items.push_back(Item { change, at });
     }
 
-    /// Numbers a change that nobody will ask for, and keeps none: whoever stands further back than this is compared with.
-    pub(super) fn pass_over(&mut self) {
-        self.floor = self.end() + 1;
+    /// Numbers changes that nobody will ask for, and keeps none: whoever stands further back than these is compared with.
+    pub(super) fn pass_over(&mut self, changes: u64) {
+        self.floor = self.end() + changes;
         self.items = VecDeque::new();
     }
 
@@ -119,7 +119,7 @@ mod tests {
     fn what_is_passed_over_has_a_number_and_is_not_kept() {
         let mut row = Row::default();
         row.push(Change { origin: None, entry: Entry::Clock(Time(1)) }, Mono(0));
-        row.pass_over();
+        row.pass_over(1);
         assert_eq!(row.end(), 2);
         assert!(row.reaches(2) && !row.reaches(1) && !row.reaches(0), "who stands before it is compared with");
         row.push(Change { origin: None, entry: Entry::Clock(Time(3)) }, Mono(0));

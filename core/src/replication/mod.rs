@@ -9,12 +9,15 @@
 //! certificates, health and roles; words about those pass through as they are.
 //!
 //! Call order: [`Peers::link_up`], then [`Peers::handle`] for each message that comes and [`Peers::next`] until `None`, again
-//! after each input and at [`Peers::next_deadline`]; [`Peers::link_down`] at the end.
+//! after each input and at [`Peers::next_deadline`]; [`Peers::merged`] for the records that a message brought; [`Peers::link_down`] at
+//! the end.
 
 mod compare;
 mod digest;
 mod link;
 mod log;
+mod records;
+mod window;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,11 +26,11 @@ use thiserror::Error;
 
 use crate::clock::{Mono, Now, Time};
 use crate::entry::Entry;
-use crate::fault::{Fault, planted};
 use crate::ids::{DatacenterName, DirectorName, PoolName};
-use crate::wire::{Change, Hello, Message, POSITIONS_MAX, Position, VERSION, VERSION_MIN};
+use crate::wire::{Change, Hello, Lane, Message, POSITIONS_MAX, Position, VERSION, VERSION_MIN};
 use link::Link;
 use log::Log;
+pub use records::{Merged, Records};
 
 /// Each side says so often that it is there.
 pub const PING_EVERY: Duration = Duration::from_secs(1);
@@ -205,7 +208,8 @@ impl Peers {
         self.links.remove(peer);
     }
 
-    /// Takes a message about links and sessions. Orders, votes, roles and questions are not for here and change nothing.
+    /// Takes a message about links and sessions; records that it brings are for the caller to merge ([`Records::merge`]) and to bring
+    /// back ([`Self::merged`]). Orders, votes, roles and questions are not for here and change nothing.
     ///
     /// # Errors
     /// [`Violation`]: close the link and say why.
@@ -215,11 +219,12 @@ impl Peers {
         message: Message,
         store: &dyn Store,
         now: Now,
-    ) -> Result<(), Violation> {
+    ) -> Result<Option<Records>, Violation> {
         if let Message::Hello(hello) = message {
-            return self.handle_hello(peer, hello, store, now);
+            return self.handle_hello(peer, hello, store, now).map(|()| None);
         }
         self.check(peer, &message)?;
+        let lane = message.lane();
         let link = self.links.get_mut(peer).ok_or(Violation::Unknown)?;
         match message {
             Message::Hello(_)
@@ -236,28 +241,19 @@ impl Peers {
                 link.pinged(sent, warm, have, ahead(time, now.time));
             }
             Message::Pong { sent } => link.ponged(sent, now.mono),
-            Message::Ack { messages } => link.acked(messages)?,
+            Message::Ack { messages } => link.window.acked(messages)?,
             Message::Digests { routine, as_of, buckets } => link.begin_comparison(routine, as_of, buckets),
             Message::Want { buckets } => link.begin_sending(buckets),
-            Message::Bulk { at, entries } => {
-                let origin = Some((peer.clone(), at));
-                let changes = entries.into_iter().map(|entry| Change { origin: origin.clone(), entry });
-                self.take_all(peer, changes, store, now);
-            }
-            Message::Changes { upto, changes } => {
-                // The number of each does not matter: whoever has `upto` has all of them. Own changes are not behind relayed
-                // ones, so that part of the position stays out.
-                let sender = (peer.clone(), Position { relayed: 0, ..upto });
-                let changes = changes.into_iter().map(|change| {
-                    let origin = change.origin.unwrap_or_else(|| sender.clone());
-                    Change { origin: Some(origin), entry: change.entry }
-                });
-                self.take_all(peer, changes, store, now);
-                self.advance(peer, upto, false);
-            }
+            Message::Bulk { at, entries } => return Ok(Some(self.bulk(peer, at, entries))),
+            Message::Changes { upto, changes } => return Ok(Some(self.changes(peer, upto, changes))),
             Message::Synced(position) => self.advance(peer, position, true),
         }
-        Ok(())
+        if lane == Lane::Data
+            && let Some(link) = self.links.get_mut(peer)
+        {
+            link.took();
+        }
+        Ok(None)
     }
 
     /// Whether a message is in turn and within its limits: for words that are taken elsewhere.
@@ -382,7 +378,7 @@ impl Peers {
                 lag: link.map_or(Duration::ZERO, |link| link.lag(&self.log, now)),
                 divergent_buckets: link.map_or(0, |link| link.divergent_buckets),
                 config_differs: link.is_some_and(|link| link.config.is_some_and(|config| config != self.config)),
-                in_flight_bytes: link.map_or(0, |link| link.in_flight_bytes),
+                in_flight_bytes: link.map_or(0, |link| link.window.bytes()),
                 clock_ahead_ms: link.and_then(|link| link.clock_ahead_ms).unwrap_or(0),
             }
         };
@@ -463,45 +459,6 @@ impl Peers {
         if self.known {
             let row = &mut self.log.own;
             store.collect(&mut |entry| row.push(Change { origin: None, entry }, now.mono));
-        }
-    }
-
-    /// Merges what one message of a peer brought.
-    fn take_all(&mut self, peer: &DirectorName, changes: impl Iterator<Item = Change>, store: &dyn Store, now: Now) {
-        let before = self.log.relayed.end();
-        for change in changes {
-            self.take(change, store, now);
-        }
-        // The only peer stands behind what it told itself and what was therefore not kept.
-        if self.has_one_peer()
-            && let Some(link) = self.links.get_mut(peer)
-        {
-            link.pass_over(before, self.log.relayed.end());
-        }
-    }
-
-    /// There is nobody to whom a change of one peer could be handed on.
-    fn has_one_peer(&self) -> bool {
-        self.configured.len() == 1
-    }
-
-    /// Merges one change, and hands it on when it changed the own table (R16).
-    fn take(&mut self, change: Change, store: &dyn Store, now: Now) {
-        if planted(Fault::DropBySequence)
-            && let Some((origin, at)) = &change.origin
-        {
-            // As if numbers went on over a restart.
-            let seen = self.highest.entry(origin.clone()).or_default();
-            if at.own < *seen {
-                return;
-            }
-            *seen = at.own;
-        }
-        match store.merge(&change.entry) {
-            Taken::Changed if self.has_one_peer() => self.log.relayed.pass_over(),
-            Taken::Changed => self.log.relayed.push(change, now.mono),
-            Taken::Same => {}
-            Taken::Dropped(reason) => self.count_dropped(reason),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::event::{Effect, Event};
 use crate::health::{Failure, FailureKind, Input, Look, Outcome};
 use crate::replication::{Violation, WINDOW_BYTES, WINDOW_MESSAGES};
 use crate::seating::{Affinity, Refusal};
-use crate::wire::{Hello, Lane, Message, VERSION, VERSION_MIN};
+use crate::wire::{BUCKETS, Hello, Lane, Message, VERSION, VERSION_MIN};
 
 const ALL: [&str; 4] = ["east-1", "east-2", "west-1", "west-2"];
 
@@ -94,6 +94,35 @@ fn a_fresh_director_gets_everything_and_is_cold_until_then() {
     assert!(house.records_sent() <= 2 * 3000, "from each of two, and nothing is handed on");
     house.pass(Duration::from_secs(5));
     assert_eq!(house.records_sent(), 0, "not handed on afterwards either");
+}
+
+#[test]
+fn an_empty_director_is_sent_everything_without_a_comparison() {
+    let mut house = House::new(&ALL[..2], &with(settings(3, 2), |pool| pool.capacity = 100_000));
+    house.join_all();
+    house.carry();
+    // So many that their digests are not drawn at once.
+    let sessions = 10_000;
+    for key in 0..sessions {
+        house.at("east-1").start(&format!("k{key}")).unwrap();
+    }
+    house.pass(Duration::from_secs(10));
+    house.replace("east-2");
+    house.records_sent();
+    let seat = house.at("east-2").start("new").unwrap();
+    house.carry();
+    let digests = |log: &[(String, String, Message)]| {
+        log.iter().filter(|(from, _, message)| from == "east-1" && matches!(message, Message::Digests { .. })).count()
+    };
+    assert_eq!(digests(&house.log), 0);
+    assert_eq!(house.records_sent(), sessions + 1, "and what was seated before there was a link comes back");
+    let rig = house.at("east-1");
+    assert_eq!(rig.start("new").unwrap().session(), seat.session());
+    assert_eq!(rig.director.peers(rig.now)[0].divergent_buckets, BUCKETS as u32);
+    house.assert_one_table();
+    house.pass(Duration::from_secs(150));
+    assert!(digests(&house.log) >= 2, "the usual ones");
+    assert_eq!(house.records_sent(), 0, "and they find nothing");
 }
 
 #[test]
