@@ -28,6 +28,9 @@ const RECORD_BYTES_MAX: usize = 64 << 10;
 /// Largest payload that a reader believes: what the first version wrote.
 pub(super) const PAYLOAD_BYTES_MAX: usize = (1 << 20) + RECORD_BYTES_MAX + 4;
 
+/// No session takes less in a batch, however short its names are.
+pub(super) const SEAT_BYTES_MIN: u64 = 40;
+
 /// Keys the checksums to one director.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct OwnerSeed(u64);
@@ -55,33 +58,41 @@ pub(super) struct Batches {
     open_records: u32,
     records: u64,
     refused: u64,
+    /// Where a record is encoded: a batch that made room for each byte would take as long for that as for all the rest.
+    record: Box<[u8]>,
 }
 
 impl Batches {
     pub(super) fn new(owner: OwnerSeed) -> Self {
-        Self { owner, closed: Vec::new(), closed_bytes: 0, open: Vec::new(), open_records: 0, records: 0, refused: 0 }
+        let record = vec![0; RECORD_BYTES_MAX].into_boxed_slice();
+        Self {
+            owner,
+            closed: Vec::new(),
+            closed_bytes: 0,
+            open: Vec::new(),
+            open_records: 0,
+            records: 0,
+            refused: 0,
+            record,
+        }
     }
 
     /// Adds one record. One that cannot be written is counted, never half written.
     pub(super) fn push(&mut self, entry: &Entry, clock: Time) {
+        // One that does not fit is too large.
+        let Ok(record) = postcard::to_slice(entry, &mut self.record) else {
+            self.refused += 1;
+            return;
+        };
         if self.open.is_empty() {
             self.open.resize(HEADER_BYTES, 0);
         }
-        let start = self.open.len();
-        self.open.extend_from_slice(&[0; 4]);
-        let written = postcard::to_io(entry, &mut self.open).is_ok();
-        let size = self.open.len() - start - 4;
-        match u32::try_from(size) {
-            Ok(length) if written && size <= RECORD_BYTES_MAX => {
-                self.open[start..start + 4].copy_from_slice(&length.to_le_bytes());
-                self.open_records += 1;
-                self.records += 1;
-            }
-            _ => {
-                self.open.truncate(start);
-                self.refused += 1;
-            }
-        }
+        // The buffer is far below 4 GiB.
+        let length = u32::try_from(record.len()).unwrap_or(u32::MAX);
+        self.open.extend_from_slice(&length.to_le_bytes());
+        self.open.extend_from_slice(record);
+        self.open_records += 1;
+        self.records += 1;
         if self.open_records >= RECORDS_MAX || self.open.len() >= PAYLOAD_BYTES_FULL + HEADER_BYTES {
             self.close(clock);
         }
@@ -211,6 +222,9 @@ fn number(bytes: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use maitred_core::entry::SeatEntry;
+    use maitred_core::ids::{IncarnationTag, Key};
+
     use super::*;
     use crate::store::tests::{owner, seat, state};
 
@@ -260,6 +274,22 @@ mod tests {
         let batch = Batch::read(&bytes, OwnerSeed::of(&owner())).expect("whole");
         assert_eq!(batch.decode(&mut |entry| back.push(entry)), 1);
         assert_eq!(back, [seat(1), seat(2)]);
+    }
+
+    #[test]
+    fn no_session_takes_less_than_is_reckoned_with() {
+        let Entry::Seat(seat) = seat(1) else { panic!("a seat") };
+        let name = "u";
+        let least = Entry::Seat(SeatEntry {
+            pool: name.parse().expect("a name"),
+            key: Key::parse(name).expect("a key"),
+            server: name.parse().expect("a name"),
+            writer: name.parse().expect("a name"),
+            incarnation: IncarnationTag::from_bits(0),
+            seen: Time(0),
+            ..seat
+        });
+        assert!((batch_of(&[least]).len() - HEADER_BYTES) as u64 >= SEAT_BYTES_MIN);
     }
 
     #[test]

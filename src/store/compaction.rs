@@ -6,6 +6,8 @@
 
 use maitred_core::director::SnapshotPlace;
 
+use super::batch::SEAT_BYTES_MIN;
+
 /// A log below this size is left alone; in tests a smaller one, so that they see many compactions without writing much.
 const BYTES_MIN: u64 = if cfg!(test) { 1 << 20 } else { 16 << 20 };
 /// The log may grow to this many times what lives in it: each live record is rewritten once per growth, so that at most a third
@@ -39,9 +41,11 @@ pub(super) enum Compaction {
 }
 
 impl Compaction {
-    /// Whether a log of this size, with this much alive at the last snapshot, is to be written anew.
-    pub(super) fn worthwhile(bytes: u64, live_bytes: u64) -> bool {
-        bytes > BYTES_MIN.max(live_bytes.saturating_mul(GROWTH))
+    /// Whether a log of this size, with this much alive at the last snapshot, is to be written anew: not while most of what it has
+    /// gained since is alive too, as when a director gets its peers' sessions.
+    pub(super) fn worthwhile(bytes: u64, live_bytes: u64, sessions: impl FnOnce() -> usize) -> bool {
+        let is_long = |live: u64| bytes > BYTES_MIN.max(live.saturating_mul(GROWTH));
+        is_long(live_bytes) && is_long(SEAT_BYTES_MIN.saturating_mul(sessions() as u64))
     }
 
     /// Whether the log is being written anew for another reason than its size.
@@ -73,10 +77,18 @@ mod tests {
 
     #[test]
     fn a_small_log_is_left_alone_and_a_large_one_is_rewritten_when_most_of_it_is_dead() {
-        assert!(!Compaction::worthwhile(BYTES_MIN, 0));
-        assert!(Compaction::worthwhile(BYTES_MIN + 1, 0));
-        assert!(!Compaction::worthwhile(100 << 20, 25 << 20));
-        assert!(Compaction::worthwhile((100 << 20) + 1, 25 << 20));
+        let worthwhile = |bytes, live_bytes| Compaction::worthwhile(bytes, live_bytes, || 0);
+        assert!(!worthwhile(BYTES_MIN, 0));
+        assert!(worthwhile(BYTES_MIN + 1, 0));
+        assert!(!worthwhile(100 << 20, 25 << 20));
+        assert!(worthwhile((100 << 20) + 1, 25 << 20));
+    }
+
+    #[test]
+    fn one_that_is_long_because_many_sessions_live_is_left_alone() {
+        let worthwhile = |bytes, sessions| Compaction::worthwhile(bytes, 0, || sessions);
+        assert!(!worthwhile(80 << 20, 1_000_000));
+        assert!(worthwhile(80 << 20, 100_000) && worthwhile(300 << 20, 1_000_000));
     }
 
     #[test]

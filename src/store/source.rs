@@ -22,6 +22,8 @@ pub trait Source: Send + Sync + 'static {
     /// Hands out a page of the live records, about `limit` seats or as many bytes of other things, and says where the next page
     /// begins; a page may be empty. Over all pages every live record must come, seats, states, orders, verdicts and roles.
     fn snapshot(&self, from: &SnapshotPlace, limit: usize, sink: &mut dyn FnMut(Entry)) -> Option<SnapshotPlace>;
+    /// How many sessions are remembered now: none of them can be dropped from the log.
+    fn sessions(&self) -> usize;
     /// Takes records that could not be read when the director started and can be read now.
     fn restore(&self, entries: Vec<Entry>);
 }
@@ -55,6 +57,10 @@ impl Source for DirectorSource {
 
     fn snapshot(&self, from: &SnapshotPlace, limit: usize, sink: &mut dyn FnMut(Entry)) -> Option<SnapshotPlace> {
         self.director.snapshot(from, limit, self.clock.now(), sink)
+    }
+
+    fn sessions(&self) -> usize {
+        self.director.sessions()
     }
 
     fn restore(&self, entries: Vec<Entry>) {

@@ -272,7 +272,7 @@ impl Writer {
                     self.compaction = Compaction::Idle;
                 }
             }
-            Compaction::Idle if Compaction::worthwhile(log.bytes(), log.live_bytes()) => {
+            Compaction::Idle if Compaction::worthwhile(log.bytes(), log.live_bytes(), || self.source.sessions()) => {
                 self.compaction = Compaction::Due;
             }
             Compaction::Idle | Compaction::Due | Compaction::Copying { .. } => {}

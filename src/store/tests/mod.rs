@@ -119,6 +119,10 @@ impl Source for Registers {
         last.map(|name| SnapshotPlace::Confirms(Some(place(name))))
     }
 
+    fn sessions(&self) -> usize {
+        self.held.lock().live.values().filter(|entry| matches!(entry, Entry::Seat(_))).count()
+    }
+
     fn restore(&self, entries: Vec<Entry>) {
         entries.into_iter().for_each(|entry| self.merge(entry));
     }

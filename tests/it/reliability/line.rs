@@ -163,6 +163,10 @@ impl Source for Sessions {
         (next < self.count).then_some(SnapshotPlace::Seats(Cursor::from_bits(next)))
     }
 
+    fn sessions(&self) -> usize {
+        usize::try_from(self.given.load(Ordering::SeqCst)).unwrap()
+    }
+
     fn restore(&self, _: Vec<Entry>) {}
 }
 
