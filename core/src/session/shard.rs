@@ -164,18 +164,18 @@ impl Shard {
     /// # Errors
     /// [`Full`] when the key is new and the table full, or a name finds no number.
     pub fn merge(&mut self, key: &SeatKey<'_>, entry: &SeatEntry, names: &Names, mark: Mark) -> Result<Merged, Full> {
-        let Some(known) = self.find(key) else {
-            return self.write(key, Sitting::of(entry, names)?, mark).map(Merged::New);
+        let slot = self.slot(key);
+        let Some(known) = slot.and_then(|number| self.rows.get(number)).map(|row| row.sitting) else {
+            return self.write_at(None, key, Sitting::of(entry, names)?, mark).map(Merged::New);
         };
-        let known = *known.sitting();
         if rank(entry) > Rank::of(&known, &names.book()) {
-            return self.write(key, Sitting::of(entry, names)?, mark).map(Merged::Replaced);
+            return self.write_at(slot, key, Sitting::of(entry, names)?, mark).map(Merged::Replaced);
         }
         let seen = Seen::at(entry.seen);
         if seen <= known.seen {
             return Ok(Merged::Kept);
         }
-        self.write(key, Sitting { seen, ..known }, mark).map(|_| Merged::Seen)
+        self.write_at(slot, key, Sitting { seen, ..known }, mark).map(|_| Merged::Seen)
     }
 
     /// Notes that a key was seen, when that is at least `step` later than known (R18: TTL/8). Says whether it changed.
@@ -359,12 +359,23 @@ impl Shard {
         self.state_index.find(key.hash, same).copied()
     }
 
-    fn write(&mut self, key: &SeatKey<'_>, mut sitting: Sitting, mark: Mark) -> Result<Change, Full> {
+    fn write(&mut self, key: &SeatKey<'_>, sitting: Sitting, mark: Mark) -> Result<Change, Full> {
+        self.write_at(self.slot(key), key, sitting, mark)
+    }
+
+    /// The same for who has looked where it is.
+    fn write_at(
+        &mut self,
+        slot: Option<u32>,
+        key: &SeatKey<'_>,
+        mut sitting: Sitting,
+        mark: Mark,
+    ) -> Result<Change, Full> {
         // Where the session is part of the key, the two cannot differ.
         sitting.session = key.session.unwrap_or(sitting.session);
         let after = sitting.live_at();
         let mut known = None;
-        let (number, before) = match self.slot(key) {
+        let (number, before) = match slot {
             Some(number) => {
                 let Some(row) = self.rows.get(number) else { return Err(Full::Records) };
                 debug_assert!(row.sitting.stamp <= sitting.stamp, "a writer stamps above what it replaces (R2)");

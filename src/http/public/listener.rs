@@ -22,8 +22,9 @@ use crate::http::workers::Serving;
 
 /// A cold director is warm after 5 s whatever happens; this is for a clock that stands still.
 const ANSWERED_MAX: Duration = Duration::from_secs(6);
-/// A link answers within milliseconds.
-const ANSWERED_POLL: Duration = Duration::from_millis(5);
+/// A link answers within a millisecond or two; who waits longer looks less often, so that a crowd's waiting costs little.
+const ANSWERED_POLL_MIN: Duration = Duration::from_millis(1);
+const ANSWERED_POLL_MAX: Duration = Duration::from_millis(4);
 
 /// Answers requests; one per worker.
 pub type PublicService = Worker<Edge>;
@@ -70,8 +71,10 @@ async fn answer_later(edge: &Edge, mut request: Request, reads_body: bool) -> Re
     // The links send it, and this thread serves others meanwhile.
     edge.bell().ring();
     let limit = Instant::now() + ANSWERED_MAX;
+    let mut pause = ANSWERED_POLL_MIN;
     while !edge.director.is_answered(&question, edge.clock.now()) && Instant::now() < limit {
-        sleep(ANSWERED_POLL).await;
+        sleep(pause).await;
+        pause = (pause * 2).min(ANSWERED_POLL_MAX);
     }
     match Ask::check(edge, &site, request.head()) {
         Ok(ask) => answer(&ask, Ok(whole)),
