@@ -130,7 +130,7 @@ fn parse_name(text: &str) -> Result<(), IdError> {
 
 /// What affinity is about: an agent id, a co-browse session id, or an id that the director minted.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key(Arc<str>);
+pub struct Key(SmolStr);
 
 impl Key {
     /// Parses a key: 1 to 128 bytes of UTF-8 without control characters.
@@ -147,12 +147,12 @@ impl Key {
         if text.chars().any(char::is_control) {
             return Err(IdError::Character("text without control characters"));
         }
-        Ok(Self(Arc::from(text)))
+        Ok(Self(SmolStr::new(text)))
     }
 
     /// A key again from what a parsed one held.
     pub(crate) fn trusted(text: &str) -> Self {
-        Self(Arc::from(text))
+        Self(SmolStr::new(text))
     }
 
     /// The key as text. It may be an agent's id: never log it in clear above debug.

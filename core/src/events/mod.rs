@@ -14,16 +14,17 @@
 
 mod notice;
 mod place;
+mod ring;
 mod share;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 pub use notice::{Notice, OfSession, REASON_BYTES_MAX, ServerTurn, SessionTurn, What};
 pub use place::{DIRECTORS_MAX, Mark, Place};
 
 use notice::Sameness;
+use ring::{Gone, Group, Item, Number, Ring};
 pub(crate) use share::NOTICES_MAX;
 use share::Reach;
 
@@ -37,19 +38,6 @@ const PASSING_MAX: usize = 1024;
 /// An own event waits at most so long for slow peers before it is shown.
 const SHOWN_AFTER: Duration = Duration::from_secs(2);
 
-/// One event in the ring.
-#[derive(Debug)]
-struct Item {
-    /// Place in the order of arrival here.
-    arrival: u64,
-    at: Mono,
-    director: DirectorName,
-    mark: Mark,
-    /// Which others it is the same as; `None` for what is not kept.
-    group: Option<u128>,
-    notice: Arc<Notice>,
-}
-
 /// What is known of one director's events.
 #[derive(Debug, Default)]
 struct Row {
@@ -57,16 +45,7 @@ struct Row {
     have: Mark,
     /// Everything behind this is kept.
     floor: Mark,
-    items: VecDeque<Arc<Item>>,
-}
-
-/// Events that are one.
-#[derive(Debug)]
-struct Group {
-    /// The one that is shown.
-    first: u64,
-    /// Whoever has been told one of them has been told all.
-    told_as: Vec<(DirectorName, Mark)>,
+    items: VecDeque<Number>,
 }
 
 /// The latest statement about a subject.
@@ -84,10 +63,9 @@ pub struct Feed {
     run: u64,
     number: u64,
     arrivals: u64,
-    ring: VecDeque<Arc<Item>>,
-    passing: VecDeque<Arc<Item>>,
+    ring: Ring,
+    passing: VecDeque<Item>,
     rows: BTreeMap<DirectorName, Row>,
-    groups: BTreeMap<u128, Group>,
     latest: BTreeMap<u128, Latest>,
     reach: BTreeMap<DirectorName, Reach>,
     /// Rises when `have` of any row does.
@@ -131,7 +109,7 @@ pub enum Told {
         /// The director that tells it.
         director: DirectorName,
         /// The event.
-        notice: Arc<Notice>,
+        notice: Notice,
     },
     /// Events of these directors between these marks are not kept any more: a snapshot is needed, and the feed goes on behind.
     Lost {
@@ -155,10 +133,9 @@ impl Feed {
             run,
             number: 0,
             arrivals: 0,
-            ring: VecDeque::new(),
+            ring: Ring::default(),
             passing: VecDeque::new(),
             rows,
-            groups: BTreeMap::new(),
             latest: BTreeMap::new(),
             reach: BTreeMap::new(),
             heard: 0,
@@ -173,7 +150,7 @@ impl Feed {
         let kept = !matches!(what, What::Session(OfSession { turn: SessionTurn::Kept, .. }));
         let me = self.me.clone();
         let group = self.group_of(what.sameness(&me, mark), now.mono);
-        if kept && self.groups.contains_key(&group) {
+        if kept && self.ring.has(group) {
             return false;
         }
         self.number = mark.number;
@@ -182,14 +159,14 @@ impl Feed {
             row.have = mark;
         }
         if kept {
-            self.add(me, mark, notice, group, now.mono);
+            self.add(me, mark.run, notice, group, now.mono);
         } else {
             let arrival = self.next_arrival();
             if self.passing.len() >= PASSING_MAX {
                 self.passing.pop_front();
             }
-            let notice = Arc::new(notice);
-            self.passing.push_back(Arc::new(Item { arrival, at: now.mono, director: me, mark, group: None, notice }));
+            let group = Group::Passing;
+            self.passing.push_back(Item { arrival, at: now.mono, director: me, run: mark.run, notice, group });
         }
         true
     }
@@ -219,7 +196,8 @@ impl Feed {
                 // What is not shown yet is still to come.
                 if let Some(hidden) = self.ring.iter().find(|item| self.waits(item, now)) {
                     reading.arrival = hidden.arrival;
-                    let before = Mark { number: hidden.mark.number - 1, ..hidden.mark };
+                    let mark = hidden.mark();
+                    let before = Mark { number: mark.number - 1, ..mark };
                     reading.place.back_to(&self.me, before);
                 }
                 reading
@@ -234,7 +212,7 @@ impl Feed {
         if let Some(lost) = self.lost(reading) {
             told.push(lost);
         }
-        let mut kept = self.ring.range(self.ring.partition_point(|item| item.arrival < reading.arrival)..).peekable();
+        let mut kept = self.ring.since(reading.arrival).peekable();
         let passed = self.passing.partition_point(|item| item.arrival < reading.arrival);
         let mut passing = self.passing.range(passed..).peekable();
         while told.len() < most {
@@ -249,14 +227,14 @@ impl Feed {
                 break;
             }
             reading.arrival = item.arrival + 1;
-            if reading.place.covers(&item.director, item.mark) {
+            if reading.place.covers(&item.director, item.mark()) {
                 continue;
             }
-            let shown = item.group.is_none_or(|group| self.is_shown(group, item, &reading.place));
-            reading.place.reach(&item.director, item.mark);
+            let shown = self.is_shown(item, &reading.place);
+            reading.place.reach(&item.director, item.mark());
             if shown {
                 let (id, director) = (reading.place.clone(), item.director.clone());
-                told.push(Told::Event { id, director, notice: Arc::clone(&item.notice) });
+                told.push(Told::Event { id, director, notice: item.notice.clone() });
             }
         }
         told
@@ -264,8 +242,7 @@ impl Feed {
 
     /// What is kept of sessions' turns, the oldest first.
     pub(crate) fn turns(&self) -> impl DoubleEndedIterator<Item = &OfSession> {
-        let kept = self.ring.iter().filter(|item| item.group.is_some());
-        kept.filter_map(|item| match &item.notice.what {
+        self.ring.iter().filter_map(|item| match &item.notice.what {
             What::Session(of) => Some(of),
             _ => None,
         })
@@ -285,7 +262,7 @@ impl Feed {
     /// Whether nothing is kept.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.ring.is_empty()
+        self.ring.len() == 0
     }
 
     /// Own events that were lost before anybody could read them, and events of others that broke a limit.
@@ -314,17 +291,19 @@ impl Feed {
 
     /// An own event is shown when every linked peer has it: else a reader that goes on there would lack it, or be told again.
     fn waits(&self, item: &Item, now: Mono) -> bool {
-        item.group.is_some()
+        item.is_kept()
             && item.director == self.me
             && now.since(item.at) < SHOWN_AFTER
-            && self.reach.values().any(|reach| reach.lacks(&self.me, item.mark))
+            && self.reach.values().any(|reach| reach.lacks(&self.me, item.mark()))
     }
 
     /// Of events that are one, the first that came here is shown, unless the reader was told another one of them.
-    fn is_shown(&self, group: u128, item: &Item, place: &Place) -> bool {
-        self.groups.get(&group).is_none_or(|group| {
-            group.first == item.arrival && !group.told_as.iter().any(|(name, mark)| place.covers(name, *mark))
-        })
+    fn is_shown(&self, item: &Item, place: &Place) -> bool {
+        match item.group {
+            Group::Passing => true,
+            Group::First(group) => !self.ring.of(group).any(|one| place.covers(&one.director, one.mark())),
+            Group::Again { .. } => false,
+        }
     }
 
     /// Which group a statement belongs to: that of the latest one about its subject if that says the same and is recent.
@@ -340,8 +319,8 @@ impl Feed {
         }
     }
 
-    fn add(&mut self, director: DirectorName, mark: Mark, notice: Notice, group: u128, now: Mono) {
-        let arrival = self.next_arrival();
+    fn add(&mut self, director: DirectorName, run: u64, notice: Notice, group: u128, now: Mono) {
+        let (arrival, mark) = (self.next_arrival(), Mark { run, number: notice.number });
         if let Sameness::Says { subject, said, .. } = notice.what.sameness(&director, mark) {
             self.latest.entry(subject).or_insert(Latest { said, group, at: now });
             if let Some(latest) = self.latest.get_mut(&subject)
@@ -350,12 +329,9 @@ impl Feed {
                 *latest = Latest { said, group, at: now };
             }
         }
-        // Nearly always one director tells of it: room for four would be a quarter of what an event takes.
-        let new = || Group { first: arrival, told_as: Vec::with_capacity(1) };
-        let one = self.groups.entry(group).or_insert_with(new);
-        one.told_as.push((director.clone(), mark));
-        if one.first == arrival
-            && let What::Session(OfSession { turn: SessionTurn::Ended, pool, .. }) = &notice.what
+        let (group, number) = self.ring.join(group);
+        if let (Group::First(_), What::Session(OfSession { turn: SessionTurn::Ended, pool, .. })) =
+            (group, &notice.what)
             && matches!(&*notice.reason, "client" | "server" | "operator")
         {
             *self.ended.entry(pool.clone()).or_default() += 1;
@@ -363,36 +339,21 @@ impl Feed {
         if self.ring.len() >= EVENTS_MAX {
             self.forget_oldest();
         }
-        let item = Arc::new(Item {
-            arrival,
-            at: now,
-            director: director.clone(),
-            mark,
-            group: Some(group),
-            notice: Arc::new(notice),
-        });
         if let Some(row) = self.rows.get_mut(&director) {
-            row.items.push_back(Arc::clone(&item));
+            row.items.push_back(number);
         }
-        self.ring.push_back(item);
+        self.ring.push(Item { arrival, at: now, director, run, notice, group });
     }
 
     fn forget_oldest(&mut self) {
-        let Some(oldest) = self.ring.pop_front() else { return };
-        if let Some(row) = self.rows.get_mut(&oldest.director) {
+        let Some(Gone { item, group }) = self.ring.pop() else { return };
+        if let Some(row) = self.rows.get_mut(&item.director) {
             row.items.pop_front();
-            row.floor = row.floor.max(oldest.mark);
+            row.floor = row.floor.max(item.mark());
         }
-        let Some(id) = oldest.group else { return };
-        if let Some(group) = self.groups.get_mut(&id) {
-            group.told_as.retain(|(name, mark)| *name != oldest.director || *mark != oldest.mark);
-            if group.told_as.is_empty() {
-                self.groups.remove(&id);
-            }
-        }
-        if let Sameness::Says { subject, .. } = oldest.notice.what.sameness(&oldest.director, oldest.mark)
-            && self.latest.get(&subject).is_some_and(|latest| latest.group == id)
-            && !self.groups.contains_key(&id)
+        if let Some(group) = group
+            && let Sameness::Says { subject, .. } = item.notice.what.sameness(&item.director, item.mark())
+            && self.latest.get(&subject).is_some_and(|latest| latest.group == group)
         {
             self.latest.remove(&subject);
         }

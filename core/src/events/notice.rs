@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use super::place::Mark;
 use crate::clock::Time;
@@ -25,7 +26,7 @@ pub struct Notice {
     /// What happened.
     pub what: What,
     /// Why: a stable word, or an operator's own ones.
-    pub reason: Box<str>,
+    pub reason: SmolStr,
 }
 
 /// What happened.

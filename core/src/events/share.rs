@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{DIRECTORS_MAX, Feed, Mark, Notice, Place, REASON_BYTES_MAX, Row};
+use super::{DIRECTORS_MAX, Feed, Mark, Notice, Number, Place, REASON_BYTES_MAX, Ring, Row};
 use crate::clock::{Mono, Now};
 use crate::ids::DirectorName;
 use crate::wire::Message;
@@ -58,7 +58,7 @@ impl Feed {
             let at = |place: &Place| place.of(director).unwrap_or_default();
             let from = at(&reach.sent).max(at(have)).max(row.floor);
             let ripe = (*director != self.me).then_some(now);
-            if let Some((run, after, upto, notices)) = row.behind(from, ripe) {
+            if let Some((run, after, upto, notices)) = row.behind(&self.ring, from, ripe) {
                 reach.sent.reach(director, Mark { run, number: upto });
                 words.push(Message::Events { director: director.clone(), run, after, upto, notices });
             }
@@ -117,7 +117,7 @@ impl Feed {
             let mark = Mark { run, number: notice.number };
             if mark > known {
                 let group = self.group_of(notice.what.sameness(director, mark), now.mono);
-                self.add(director.clone(), mark, notice, group, now.mono);
+                self.add(director.clone(), run, notice, group, now.mono);
             }
         }
         Ok(())
@@ -145,19 +145,20 @@ impl Feed {
 impl Row {
     /// Some of what is kept behind a mark, of one run: the run, the number before, the number up to which that is everything.
     /// With `ripe`, only what has been here for a while.
-    fn behind(&self, from: Mark, ripe: Option<Mono>) -> Option<(u64, u64, u64, Vec<Notice>)> {
-        let first = self.items.partition_point(|item| item.mark <= from);
-        let run = self.items.get(first)?.mark.run;
+    fn behind(&self, ring: &Ring, from: Mark, ripe: Option<Mono>) -> Option<(u64, u64, u64, Vec<Notice>)> {
+        let is_told = |number: &Number| ring.get(*number).is_some_and(|item| item.mark() <= from);
+        let first = self.items.partition_point(is_told);
+        let run = ring.get(*self.items.get(first)?)?.run;
         let (mut notices, mut bytes) = (Vec::new(), 0);
-        let mut items = self.items.range(first..).peekable();
+        let mut items = self.items.range(first..).filter_map(|number| ring.get(*number)).peekable();
         while let Some(item) = items.peek() {
             let fresh = ripe.is_some_and(|now| now.since(item.at) < RELAY_AFTER);
             bytes += NOTICE_BYTES + item.notice.reason.len() + item.notice.what.text_bytes();
             let full = notices.len() >= NOTICES_MAX || (bytes > BYTES_MAX && !notices.is_empty());
-            if item.mark.run != run || fresh || full {
+            if item.run != run || fresh || full {
                 break;
             }
-            notices.push(Notice::clone(&item.notice));
+            notices.push(item.notice.clone());
             items.next();
         }
         let last = notices.last()?.number;

@@ -117,7 +117,7 @@ impl Events {
                         match turn {
                             SessionTurn::Placed | SessionTurn::Moved => counts.began += 1,
                             SessionTurn::Ended => counts.ended += 1,
-                            SessionTurn::Restored => counts.restored |= notice.reason.as_ref() == "later_start",
+                            SessionTurn::Restored => counts.restored |= notice.reason == "later_start",
                             _ => {}
                         }
                         if !self.lost && !happens(world).0 && (counts.began > 1 || counts.ended > 1) {
