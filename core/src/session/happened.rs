@@ -17,6 +17,9 @@ use crate::entry::{EndReason, Life};
 use crate::event::{Over, SessionEvent, SessionNews};
 use crate::ids::Key;
 
+/// A queue that has grown for more than so many is not used again: a storm must not stay in memory.
+const AGAIN_MAX: usize = 64;
+
 /// One change of one record.
 #[derive(Debug)]
 pub(super) struct Happened {
@@ -62,15 +65,25 @@ impl Happenings {
         }
     }
 
-    /// Takes what waits, and how many were lost since the last call.
-    pub(super) fn take(&mut self) -> (VecDeque<Happened>, u64) {
-        (std::mem::take(&mut self.waiting), std::mem::take(&mut self.lost))
+    /// Takes what waits in exchange for an empty queue, and how many were lost since the last call.
+    pub(super) fn take(&mut self, told: &mut VecDeque<Happened>) -> u64 {
+        std::mem::swap(&mut self.waiting, told);
+        std::mem::take(&mut self.lost)
     }
 }
 
 /// A record that is forgotten.
 pub(super) fn forgotten(happenings: &mut Happenings, record: &Record<'_>) {
     happenings.note(record.key_text(), record.pool(), Some(*record.sitting()), None);
+}
+
+/// Tells what was taken, in order; the queue is empty then, and the next shard's.
+pub(super) fn tell_all(told: &mut VecDeque<Happened>, names: &Names, sink: &mut dyn FnMut(SessionEvent)) {
+    told.iter().for_each(|it| it.tell(names, sink));
+    told.clear();
+    if told.capacity() > AGAIN_MAX {
+        *told = VecDeque::new();
+    }
 }
 
 fn is_news(before: Option<&Sitting>, after: Option<&Sitting>) -> bool {
@@ -88,7 +101,7 @@ fn same_stay(one: &Sitting, other: &Sitting) -> bool {
 
 impl Happened {
     /// The news of this change, in order.
-    pub(super) fn tell(&self, names: &Names, sink: &mut dyn FnMut(SessionEvent)) {
+    fn tell(&self, names: &Names, sink: &mut dyn FnMut(SessionEvent)) {
         let mut say = |of: &Sitting, by: &Sitting, news: SessionNews| sink(self.event(of, by, news, names));
         let live = |sitting: &Option<Sitting>| sitting.filter(|it| it.life == Life::Live);
         let book = names.book();

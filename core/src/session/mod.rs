@@ -16,6 +16,7 @@ mod merge;
 mod names;
 mod record;
 mod shard;
+mod shares;
 mod slab;
 mod state;
 mod table;

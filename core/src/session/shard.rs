@@ -265,9 +265,9 @@ impl Shard {
         }
     }
 
-    /// What happened since the last call, and how much of it is lost.
-    pub(super) fn take_happenings(&mut self) -> (VecDeque<Happened>, u64) {
-        self.happenings.take()
+    /// What happened since the last call, in exchange for an empty queue; how much of it is lost.
+    pub(super) fn take_happenings(&mut self, told: &mut VecDeque<Happened>) -> u64 {
+        self.happenings.take(told)
     }
 
     /// Looks at the next `budget` slots of each kind and forgets what has expired (R18). `removed` gets each record that goes,

@@ -1,14 +1,17 @@
 //! All shards: finds the one of a key, and walks them one by one for whoever needs everything.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::happened;
 use super::names::{Names, PoolIx, ServerIx};
 use super::record::{Record, SeatKey};
 use super::shard::{Dirty, Shard, Swept};
+use super::shares::{shard_of, share_of};
 use super::slab::Reader;
 use crate::clock::Time;
 use crate::entry::{Entry, SeatEntry, StateEntry};
@@ -36,7 +39,7 @@ pub struct TableOptions {
 }
 
 impl Default for TableOptions {
-    /// 64 shards keep two threads apart more than 98 times of 100; 16 million records are 1.5 to 2 GB.
+    /// 64 shards keep two threads apart 98 times of 100; 16 million records are 1.5 to 2 GB.
     fn default() -> Self {
         Self { shards: 64, seed: 0, records_max: 16_000_000 }
     }
@@ -89,10 +92,13 @@ impl Table {
     pub fn new(options: TableOptions) -> Self {
         let shards = options.shards.clamp(1, 4096).next_power_of_two() as usize;
         let unwritten = Arc::<Unwritten>::default();
-        let even = options.records_max.div_ceil(shards);
-        let limit = even + even / 4 * usize::from(shards > 1);
+        let shard = |number| {
+            let even = (options.records_max as f64 * share_of(number, shards)).ceil() as usize;
+            let limit = even + even / 4 * usize::from(shards > 1);
+            Mutex::new(Shard::new(options.seed, limit, Arc::clone(&unwritten)))
+        };
         Self {
-            shards: (0..shards).map(|_| Mutex::new(Shard::new(options.seed, limit, Arc::clone(&unwritten)))).collect(),
+            shards: (0..shards).map(shard).collect(),
             seed: options.seed,
             unwritten,
             sweep_at: AtomicU32::new(0),
@@ -114,9 +120,7 @@ impl Table {
 
     /// Locks the shard of a key.
     pub fn lock(&self, key: &SeatKey<'_>) -> ShardGuard<'_> {
-        // The index takes the lowest and the highest bits; the shard takes some from the middle.
-        let number = (key.hash >> 32) as usize & (self.shards.len() - 1);
-        self.shards[number].lock()
+        self.shards[shard_of(key.hash, self.shards.len())].lock()
     }
 
     /// Takes and lets go of every shard once: whoever held one before has finished when this returns.
@@ -174,11 +178,10 @@ impl Table {
         news: &mut dyn FnMut(SessionEvent),
         sink: &mut dyn FnMut(Entry),
     ) -> u64 {
-        let mut lost = 0;
+        let (mut lost, mut told) = (0, VecDeque::new());
         let mut first = |shard: &mut Shard| {
-            let (happened, gone) = shard.take_happenings();
-            lost += gone;
-            happened.iter().for_each(|it| it.tell(names, news));
+            lost += shard.take_happenings(&mut told);
+            happened::tell_all(&mut told, names, news);
         };
         self.drain(Reader::Peers, names, &mut first, &mut |entry| {
             sink(entry);
@@ -189,15 +192,14 @@ impl Table {
 
     /// Forgets for a reader what changed until now, and tells what happened meanwhile; how many of these are lost.
     pub fn pass_over(&self, reader: Reader, names: &Names, news: &mut dyn FnMut(SessionEvent)) -> u64 {
-        let mut lost = 0;
+        let (mut lost, mut told) = (0, VecDeque::new());
         for shard in &self.shards {
-            let (happened, gone) = {
+            lost += {
                 let mut shard = shard.lock();
                 shard.pass_over(reader);
-                shard.take_happenings()
+                shard.take_happenings(&mut told)
             };
-            lost += gone;
-            happened.iter().for_each(|it| it.tell(names, news));
+            happened::tell_all(&mut told, names, news);
         }
         lost
     }
@@ -250,11 +252,10 @@ impl Table {
     /// Tells what happened to sessions since the last call, in order for each key; says how many changes are lost because they
     /// waited too long. `sink` runs under no lock.
     pub fn drain_news(&self, names: &Names, sink: &mut dyn FnMut(SessionEvent)) -> u64 {
-        let mut lost = 0;
+        let (mut lost, mut told) = (0, VecDeque::new());
         for shard in &self.shards {
-            let (happened, gone) = shard.lock().take_happenings();
-            lost += gone;
-            happened.iter().for_each(|it| it.tell(names, sink));
+            lost += shard.lock().take_happenings(&mut told);
+            happened::tell_all(&mut told, names, sink);
         }
         lost
     }
