@@ -204,11 +204,12 @@ impl Hex128 {
     /// The digits of these bytes, the first one first.
     #[must_use]
     pub fn of(bytes: [u8; 16]) -> Self {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        // Reckoned, not looked up: the compiler makes many digits at once.
+        let digit = |four: u8| four + if four < 10 { b'0' } else { b'a' - 10 };
         let mut digits = [0; 32];
         for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
-            pair[0] = DIGITS[usize::from(byte >> 4)];
-            pair[1] = DIGITS[usize::from(byte & 15)];
+            pair[0] = digit(byte >> 4);
+            pair[1] = digit(byte & 15);
         }
         Self(digits)
     }

@@ -10,16 +10,22 @@ use crate::config::drives_a_terminal;
 
 /// First bytes of those beyond ASCII, so that most text is let through as it is.
 const FIRST: [u8; 4] = [0xc2, 0xd8, 0xe2, 0xef];
+const DELETE: u8 = 0x7f;
 
-fn may_drive(bytes: &[u8], ascii: impl Fn(u8) -> bool) -> bool {
-    // Without a way out of the loop inside a piece, the compiler looks at many bytes at once.
-    let in_piece = |piece: &[u8]| piece.iter().fold(false, |may, byte| may | ascii(*byte) | FIRST.contains(byte));
-    bytes.chunks(64).any(in_piece)
+/// Whether all bytes are from `first` on and below DEL. One comparison for each and no way out of the loop: the compiler looks at many
+/// bytes at once.
+pub(super) fn are_plain(bytes: &[u8], first: u8) -> bool {
+    bytes.iter().fold(0, |most, byte| byte.wrapping_sub(first).max(most)) < DELETE - first
+}
+
+/// Whether a character that drives a terminal may be among them; those of ASCII are below `first`, and DEL.
+fn may_drive(bytes: &[u8], first: u8) -> bool {
+    !are_plain(bytes, first) && bytes.iter().any(|byte| *byte < first || *byte == DELETE || FIRST.contains(byte))
 }
 
 /// Escapes what stands in a line of text from `begin` on, before the end of its line.
 pub(super) fn escape_from(line: &mut String, begin: usize) {
-    if !may_drive(&line.as_bytes()[begin..], |byte| byte.is_ascii_control()) {
+    if !may_drive(&line.as_bytes()[begin..], b' ') {
         return;
     }
     let text = line.split_off(begin);
@@ -34,7 +40,7 @@ pub(super) struct HarmlessJson<W>(pub(super) W);
 
 impl<W: io::Write> io::Write for HarmlessJson<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let text = std::str::from_utf8(line).ok().filter(|_| may_drive(line, |byte| byte == 0x7f));
+        let text = std::str::from_utf8(line).ok().filter(|_| may_drive(line, 0));
         let Some(text) = text else { return self.0.write(line) };
         // Beyond ASCII there is nothing in JSON but what stands in strings.
         let mut escaped = String::with_capacity(line.len() + 64);
@@ -67,6 +73,16 @@ mod tests {
     use io::Write as _;
 
     use super::*;
+
+    #[test]
+    fn plain_is_what_every_terminal_shows_and_nothing_else() {
+        for byte in 0..=u8::MAX {
+            let long = [[b'a'; 40].as_slice(), &[byte], &[b'z'; 40]].concat();
+            assert_eq!(are_plain(&long, b' '), byte == b' ' || byte.is_ascii_graphic(), "{byte}");
+            assert_eq!(are_plain(&long, 0), byte < DELETE, "{byte}");
+        }
+        assert!(are_plain(&[], b' '));
+    }
 
     #[test]
     fn json_keeps_what_it_says_and_drives_nothing() {

@@ -7,13 +7,14 @@ use std::fmt::{self, Debug, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use humantime::format_rfc3339_seconds;
+use memchr::memchr2;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::harmless::escape_from;
+use super::harmless::{are_plain, escape_from};
 
 /// The format.
 pub(super) struct Text;
@@ -131,7 +132,7 @@ impl Visit for Fields<'_> {
         self.name(field);
         if field.name() == "message" {
             self.line.push_str(value);
-        } else if value.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
+        } else if are_plain(value.as_bytes(), b' ') && memchr2(b'"', b'\\', value.as_bytes()).is_none() {
             // As it would be written below.
             self.line.push('"');
             self.line.push_str(value);

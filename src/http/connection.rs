@@ -71,8 +71,8 @@ enum Ending {
 
 impl Waiting {
     fn new(patience: Patience) -> Self {
-        let deadline = Cell::new(Instant::now() + patience.idle);
-        let allowed = Cell::new(Instant::now());
+        let now = Instant::now();
+        let (deadline, allowed) = (Cell::new(now + patience.idle), Cell::new(now));
         let (requests, heard, end) = (Cell::new(0), Cell::new(false), Cell::new(Ending::None));
         Self { patience, requests, deadline, allowed, heard, end, parted: Cell::new(false) }
     }
@@ -155,7 +155,8 @@ impl Drop for Request {
 pub struct Connection<Io> {
     io: Io,
     waiting: Rc<Waiting>,
-    alarm: Pin<Box<Sleep>>,
+    /// Set when the client is first waited for: many are answered at once.
+    alarm: Option<Pin<Box<Sleep>>>,
     fresh: bool,
     /// Of HTTP/1 only.
     heads: Heads,
@@ -183,9 +184,8 @@ impl<Io> Connection<Io> {
     #[must_use]
     pub fn new(io: Io, patience: Patience) -> Self {
         let waiting = Rc::new(Waiting::new(patience));
-        let alarm = Box::pin(sleep_until(waiting.deadline.get().min(Instant::now() + patience.head)));
         let (blocked, closing) = (false, Closing::Open);
-        Self { io, waiting, alarm, fresh: true, heads: Heads::default(), frames: None, blocked, closing }
+        Self { io, waiting, alarm: None, fresh: true, heads: Heads::default(), frames: None, blocked, closing }
     }
 
     /// Wraps a socket that speaks HTTP/2.
@@ -209,17 +209,19 @@ impl<Io> Connection<Io> {
     /// Registers for the deadline; an error when it has passed. It may have come nearer since the alarm was set: a head that begins has
     /// less time than a rest between two, or more.
     fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Some(deadline) = self.waiting.deadline().filter(|deadline| *deadline < self.alarm.deadline()) {
-            self.alarm.as_mut().reset(deadline);
+        let waiting = &self.waiting;
+        let look = |now| waiting.deadline().unwrap_or_else(|| now + waiting.patience.head.min(waiting.patience.idle));
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(look(Instant::now()))));
+        if let Some(deadline) = waiting.deadline().filter(|deadline| *deadline < alarm.deadline()) {
+            alarm.as_mut().reset(deadline);
         }
-        while self.alarm.as_mut().poll(context).is_ready() {
+        while alarm.as_mut().poll(context).is_ready() {
             let now = Instant::now();
-            let next = match self.waiting.deadline() {
-                Some(deadline) if deadline <= now => return Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-                Some(deadline) => deadline,
-                None => now + self.waiting.patience.head.min(self.waiting.patience.idle),
-            };
-            self.alarm.as_mut().reset(next);
+            let next = look(now);
+            if next <= now {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            alarm.as_mut().reset(next);
         }
         Poll::Pending
     }
@@ -305,7 +307,7 @@ impl<Io: AsyncRead + AsyncWrite + Parting + Unpin> AsyncRead for Connection<Io> 
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.io).poll_read(context, buffer);
         if read.is_pending() {
-            return this.poll_deadline(context);
+            return if this.io.asks_again() { Poll::Pending } else { this.poll_deadline(context) };
         }
         let bytes = &mut buffer.filled_mut()[before..];
         if !bytes.is_empty() {

@@ -24,6 +24,11 @@ pub trait Parting {
         false
     }
 
+    /// Whether whoever was told to wait for bytes has been woken already and looks again at once: nothing is waited for yet.
+    fn asks_again(&self) -> bool {
+        false
+    }
+
     /// What is written from now on is the last, and the end of the stream follows it at once: both may leave together.
     fn part(&mut self) {}
 }
@@ -116,6 +121,10 @@ impl Parting for Socket {
             Stage::Awaited(stream) => empty(stream.try_read(&mut [0])),
             Stage::Lost => false,
         }
+    }
+
+    fn asks_again(&self) -> bool {
+        matches!(self.stage, Stage::Fresh(_, Left::NothingTold))
     }
 
     /// One packet instead of two, and one wake of the client: the system holds an answer back for its end, 200 ms at most.
