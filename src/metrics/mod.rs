@@ -18,8 +18,8 @@ pub use sample::Sources;
 
 /// What Prometheus 2 and later read.
 pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-/// How often counted values are put in order while nobody asks.
-const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+/// How often counted values are put in order while nobody asks: until then each takes a word, and a start counts several.
+const UPKEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// Seconds of a start: from a table lookup to a stalled machine.
 const START_BUCKETS: &[f64] = &[0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 1.0];

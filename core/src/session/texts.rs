@@ -10,8 +10,8 @@ const NONE: u32 = u32::MAX;
 const STEP: usize = 8;
 /// Classes: the longest key has 128 bytes and one for its length.
 const CLASSES: usize = (crate::ids::KEY_BYTES_MAX + 1).div_ceil(STEP);
-/// Cells per chunk: 4 kB of the usual ids.
-const CHUNK: usize = 256;
+/// Cells per chunk: 1 kB of the usual ids, so that chunks of texts fill what indices that have doubled and chunks of rows leave free.
+const CHUNK: usize = 64;
 /// Bits of a place that say which cell; those above say which class.
 const CELL_BITS: u32 = 27;
 
