@@ -160,6 +160,18 @@ impl Names {
         self.book().writer_ix(name).ok_or(Full::Writers)
     }
 
+    /// The numbers of a seat's server and writer, nearly always with one look into the book.
+    ///
+    /// # Errors
+    /// As [`Self::server`] and [`Self::writer`].
+    pub(super) fn of_seat(&self, server: &ServerName, writer: &DirectorName) -> Result<(ServerIx, WriterIx), Full> {
+        let book = self.book();
+        match (book.server_ix(server), book.writer_ix(writer)) {
+            (Some(server), Some(writer)) => Ok((server, writer)),
+            _ => Ok((self.server(server)?, self.writer(writer)?)),
+        }
+    }
+
     fn add(&self, write: impl FnOnce(&mut Book) -> Option<()>) -> Option<()> {
         let _one_writer = self.writing.lock();
         let mut next = Book::clone(&self.book.load());

@@ -91,14 +91,15 @@ impl Sitting {
     /// # Errors
     /// When there is no number left for a name.
     pub fn of(entry: &SeatEntry, names: &Names) -> Result<Self, Full> {
+        let (server, writer) = names.of_seat(&entry.server, &entry.writer)?;
         Ok(Self {
             session: entry.session,
             incarnation: entry.incarnation,
             stamp: entry.stamp,
             generation: entry.generation,
             seen: Seen::at(entry.seen),
-            server: names.server(&entry.server)?,
-            writer: names.writer(&entry.writer)?,
+            server,
+            writer,
             life: entry.life,
             minted: entry.minted,
         })
