@@ -26,7 +26,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(5);
 const STUCK_MAX: Duration = Duration::from_secs(5);
 /// What comes due without a bell (votes at their pace, seats that were only seen again) waits at most so long.
 const POLL: Duration = Duration::from_millis(100);
-/// Changes closer together than this share a frame. One that comes alone does not wait.
+/// Changes closer together than this share a frame. One that comes alone does not wait, and neither does a question or its answer.
 const GAP: Duration = Duration::from_millis(1);
 /// Steps of a walk through the table between two pauses, so that a resynchronisation is neither slow nor alone on its thread.
 const STEPS: u32 = 32;
@@ -133,8 +133,9 @@ impl Talk {
         let House { director, clock, .. } = &*self.house;
         let mut steps = 0;
         loop {
-            let began = Instant::now();
+            let (began, mut changes) = (Instant::now(), false);
             while let Some(message) = director.next_message(&self.peer, clock.now()) {
+                changes |= matches!(message, Message::Changes { .. });
                 if let Err(why) = self.send(sink, &message).await {
                     return why;
                 }
@@ -151,7 +152,9 @@ impl Talk {
                 () = self.bell.notified() => {}
                 () = sleep(due.max(GAP)) => {}
             }
-            sleep_until(began + GAP).await;
+            if changes {
+                sleep_until(began + GAP).await;
+            }
         }
     }
 
