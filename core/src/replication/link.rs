@@ -1,24 +1,24 @@
-//! One link to one peer: greeting, words, window, tail, comparison.
+//! One link to one peer: greeting, words, comparison. Its tail and its window are their own.
+
+mod tail;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::compare::{Buckets, Drawing, Walk};
-use super::log::{Item, Log};
+use super::log::Log;
 use super::window::Window;
 use super::{DIGEST_EVERY, PING_EVERY, RELAY_AFTER, Store, Violation};
 use crate::clock::{Mono, Now, Time};
 use crate::events::NOTICES_MAX;
 use crate::ids::DirectorName;
 use crate::wire::{
-    BUCKETS, Change, DATA_BYTES_MAX, ENTRIES_MAX, LIST_ITEMS_MAX, Message, POSITIONS_MAX, Position, SAID_DEPENDS_MAX,
-    TOLD_ENTRIES_MAX, WORDS_MAX, weight,
+    BUCKETS, ENTRIES_MAX, LIST_ITEMS_MAX, Message, POSITIONS_MAX, Position, SAID_DEPENDS_MAX, TOLD_ENTRIES_MAX,
+    WORDS_MAX,
 };
 
 /// Messages of words that wait for one peer at most: all votes about 10,000 servers by 64 directors are fewer.
 const WORDS_WAITING_MAX: usize = 4096;
-/// What one entry of a full data message may weigh besides itself.
-const CHANGE_EXTRA: usize = 96;
 
 /// How far this director is with what the peer lacks.
 #[derive(Debug)]
@@ -373,55 +373,6 @@ impl Link {
         }
     }
 
-    /// What happened since, own changes first; what others already gave the peer is left out.
-    fn next_tail(&mut self, peer: &DirectorName, log: &Log, now: Now) -> Option<Message> {
-        let (mut changes, mut bytes) = (Vec::new(), 0);
-        let mut add = |change: &Change| {
-            bytes += weight(&change.entry) + CHANGE_EXTRA;
-            let fits = changes.is_empty() || (bytes <= DATA_BYTES_MAX && changes.len() < ENTRIES_MAX);
-            if fits {
-                changes.push(change.clone());
-            }
-            fits
-        };
-        while let Some(item) = log.own.item(self.sent.own + 1) {
-            if !add(&item.change) {
-                break;
-            }
-            self.sent.own += 1;
-        }
-        while let Some(item) = log.relayed.item(self.sent.relayed + 1) {
-            match self.relay(peer, item, now.mono) {
-                Relay::Wait => break,
-                Relay::Skip => {}
-                Relay::Send => {
-                    if !add(&item.change) {
-                        break;
-                    }
-                }
-            }
-            self.sent.relayed += 1;
-        }
-        // A position alone is worth a message once in a while: others judge by it what need not be handed on.
-        let position = self.sent != self.announced && now.mono >= self.announced_at + PING_EVERY;
-        (position || !changes.is_empty()).then(|| {
-            (self.announced, self.announced_at) = (self.sent, now.mono);
-            Message::Changes { upto: self.sent, changes }
-        })
-    }
-
-    fn relay(&self, peer: &DirectorName, item: &Item, now: Mono) -> Relay {
-        let Some((origin, at)) = &item.change.origin else { return Relay::Send };
-        if origin == peer {
-            return Relay::Skip;
-        }
-        match self.peer_have.get(origin) {
-            Some(position) if position.covers(*at) => Relay::Skip,
-            Some(_) if now.since(item.at) < RELAY_AFTER => Relay::Wait,
-            Some(_) | None => Relay::Send,
-        }
-    }
-
     /// Age of the oldest own change that the peer has not acknowledged, as far as they are kept: R6 must not take a peer that fell
     /// behind all of them for one that has them.
     pub(super) fn lag(&self, log: &Log, now: Mono) -> Duration {
@@ -444,10 +395,4 @@ impl Link {
 /// Digests of a table without sessions that count.
 fn is_empty(digests: &[u64]) -> bool {
     digests.iter().all(|sum| *sum == 0)
-}
-
-enum Relay {
-    Skip,
-    Wait,
-    Send,
 }

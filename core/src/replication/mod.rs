@@ -14,9 +14,11 @@
 
 mod compare;
 mod digest;
+mod greeting;
 mod link;
 mod log;
 mod records;
+mod status;
 mod window;
 
 use std::collections::BTreeMap;
@@ -31,6 +33,7 @@ use crate::wire::{Change, Hello, Lane, Message, POSITIONS_MAX, Position, VERSION
 use link::Link;
 use log::Log;
 pub use records::{Merged, Records};
+pub use status::PeerStatus;
 
 /// Each side says so often that it is there.
 pub const PING_EVERY: Duration = Duration::from_secs(1);
@@ -46,8 +49,6 @@ pub const WINDOW_BYTES: usize = 1 << 20;
 pub const WINDOW_MESSAGES: usize = 64;
 /// A clock that is this much behind every linked director's moves forward (R2).
 const CLOCK_BEHIND: Duration = Duration::from_secs(60);
-/// How far ahead a run that a peer reports may lie: runs begin as the time of their start.
-const RUN_AHEAD_MAX: Duration = crate::session::STAMP_AHEAD_MAX;
 
 /// What came of an entry from a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,33 +110,6 @@ pub enum Violation {
     /// What comes over this link lay in buffers while this director lost time.
     #[error("may say what is long past: this director was stopped meanwhile")]
     Past,
-}
-
-/// One peer, for status and metrics.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PeerStatus {
-    /// Its name.
-    pub name: DirectorName,
-    /// Where it stands.
-    pub datacenter: DatacenterName,
-    /// The link is up and both have introduced themselves.
-    pub linked: bool,
-    /// This director has everything that the peer had.
-    pub in_step: bool,
-    /// The peer says that it has synchronised since it started.
-    pub warm: bool,
-    /// Round trip of the latest ping.
-    pub round_trip: Option<Duration>,
-    /// Age of the oldest own change that the peer has not acknowledged.
-    pub lag: Duration,
-    /// Buckets of 4096 that differed at the latest comparison.
-    pub divergent_buckets: u32,
-    /// Its configuration is another one.
-    pub config_differs: bool,
-    /// Bytes on their way to it.
-    pub in_flight_bytes: usize,
-    /// How far its clock is ahead of the own one, in milliseconds.
-    pub clock_ahead_ms: i64,
 }
 
 /// Replication with all peers.
@@ -363,28 +337,6 @@ impl Peers {
         self.links.get(peer).and_then(|link| link.deadline(&self.log, now))
     }
 
-    /// All configured peers in order of name.
-    #[must_use]
-    pub fn status(&self, now: Mono) -> Vec<PeerStatus> {
-        let one = |(name, datacenter): (&DirectorName, &DatacenterName)| {
-            let link = self.links.get(name).filter(|link| link.is_linked());
-            PeerStatus {
-                name: name.clone(),
-                datacenter: datacenter.clone(),
-                linked: link.is_some(),
-                in_step: link.is_some_and(|link| link.in_step),
-                warm: link.is_some_and(|link| link.peer_is_warm),
-                round_trip: link.and_then(|link| link.round_trip),
-                lag: link.map_or(Duration::ZERO, |link| link.lag(&self.log, now)),
-                divergent_buckets: link.map_or(0, |link| link.divergent_buckets),
-                config_differs: link.is_some_and(|link| link.config.is_some_and(|config| config != self.config)),
-                in_flight_bytes: link.map_or(0, |link| link.window.bytes()),
-                clock_ahead_ms: link.and_then(|link| link.clock_ahead_ms).unwrap_or(0),
-            }
-        };
-        self.configured.iter().map(one).collect()
-    }
-
     /// What was dropped at the door, by reason.
     #[must_use]
     pub fn dropped(&self) -> &BTreeMap<&'static str, u64> {
@@ -394,64 +346,6 @@ impl Peers {
     /// Counts something that was not believed.
     pub fn count_dropped(&mut self, reason: &'static str) {
         *self.dropped.entry(reason).or_default() += 1;
-    }
-
-    fn handle_hello(
-        &mut self,
-        peer: &DirectorName,
-        hello: Hello,
-        store: &dyn Store,
-        now: Now,
-    ) -> Result<(), Violation> {
-        let link = self.links.get_mut(peer).ok_or(Violation::Unknown)?;
-        if link.is_past {
-            return Err(Violation::Past);
-        }
-        if hello.name != *peer {
-            return Err(Violation::Name(hello.name));
-        }
-        if hello.version < VERSION_MIN || hello.version_min > VERSION {
-            return Err(Violation::Version(hello.version_min, hello.version));
-        }
-        if link.is_linked() || !link.may_be_greeted() {
-            return Err(Violation::Turn);
-        }
-        if hello.have.len() > POSITIONS_MAX {
-            return Err(Violation::Limit);
-        }
-        let theirs: BTreeMap<_, _> = hello.have.into_iter().collect();
-        let of_me = theirs.get(&self.me).copied();
-        link.introduced(theirs, hello.version, hello.config);
-        if self.have.get(peer).is_some_and(|known| known.run != hello.run) {
-            self.have.remove(peer);
-        }
-        link.run = hello.run;
-        if let Some(seen) = of_me.filter(|seen| seen.run > self.log.run) {
-            self.outrun(seen.run, now);
-        }
-        if std::mem::replace(&mut self.known, true) {
-            self.collect(store, now);
-        } else {
-            store.pass_over();
-        }
-        let resume = of_me.filter(|position| self.log.reaches(*position));
-        if let Some(link) = self.links.get_mut(peer) {
-            link.begin(resume, self.log.end(), now);
-        }
-        Ok(())
-    }
-
-    /// A peer has seen a higher run of this director: the clock went back over a restart. Numbers of this run mean nothing to
-    /// it, so a new one begins, and every link compares.
-    fn outrun(&mut self, seen: u64, now: Now) {
-        if seen > (now.time + RUN_AHEAD_MAX).0 {
-            return self.count_dropped("run_ahead");
-        }
-        self.log = Log::new(seen + 1);
-        let end = self.log.end();
-        for link in self.links.values_mut().filter(|link| link.is_linked()) {
-            link.begin(None, end, now);
-        }
     }
 
     /// Takes what this director changed since the last call.
