@@ -126,7 +126,10 @@ pub(super) struct Walk {
 #[derive(Debug)]
 enum Wanted {
     /// To whom has nothing.
-    All,
+    All {
+        /// Those that digests would have shown to be lacking.
+        lacked: u32,
+    },
     /// What differs.
     Buckets {
         wanted: Buckets,
@@ -139,7 +142,8 @@ impl Wanted {
     fn has(&self, entry: &Entry, part: Part) -> bool {
         match (self, part) {
             (_, Part::None) => false,
-            (Self::All, Part::Compared | Part::Passing) | (Self::Buckets { passing: true, .. }, Part::Passing) => true,
+            (Self::All { .. }, Part::Compared | Part::Passing)
+            | (Self::Buckets { passing: true, .. }, Part::Passing) => true,
             (Self::Buckets { wanted, .. }, Part::Compared | Part::Passing) => wanted.has(bucket(entry)),
         }
     }
@@ -147,7 +151,7 @@ impl Wanted {
 
 impl Walk {
     pub(super) fn all(as_of: Time) -> Self {
-        Self::new(Some(Page::Start), Wanted::All, as_of)
+        Self::new(Some(Page::Start), Wanted::All { lacked: 0 }, as_of)
     }
 
     pub(super) fn of(wanted: Buckets, passing: bool, as_of: Time) -> Self {
@@ -159,8 +163,12 @@ impl Walk {
         Self { at, what, as_of, found: Vec::new(), bytes: 0 }
     }
 
-    pub(super) fn is_of_all(&self) -> bool {
-        matches!(self.what, Wanted::All)
+    /// How many the other side lacked until here that a comparison would have counted; `None` where one was made.
+    pub(super) fn lacked(&self) -> Option<u32> {
+        match self.what {
+            Wanted::All { lacked } => Some(lacked),
+            Wanted::Buckets { .. } => None,
+        }
     }
 
     /// Looks on until a message is full, for a moment at most; what it holds, or nothing yet.
@@ -169,7 +177,11 @@ impl Walk {
             let (Some(at), true) = (self.at, self.bytes < DATA_BYTES_MAX) else { break };
             let Self { what, found, bytes, as_of, .. } = self;
             self.at = store.page(at, &mut |entry| {
-                if what.has(&entry, part_of(&entry, store, *as_of)) {
+                let part = part_of(&entry, store, *as_of);
+                if let (Wanted::All { lacked }, Part::Compared) = (&mut *what, part) {
+                    *lacked = lacked.saturating_add(1);
+                }
+                if what.has(&entry, part) {
                     *bytes += weight(&entry);
                     found.push(entry);
                 }

@@ -235,7 +235,6 @@ impl Link {
             && self.window.is_new()
             && let Sending::Drawing(drawing, Routine::No) = &self.sending
         {
-            self.divergent_buckets = 0;
             self.sending = Sending::Walking(Walk::all(drawing.as_of()), Routine::No);
         }
         self.comparison = Some(Comparison { theirs, drawing: Drawing::new(as_of), routine });
@@ -309,7 +308,7 @@ impl Link {
     /// Draws on; the buckets to ask for when that is done.
     fn step_comparison(&mut self, store: &dyn Store) -> Option<Buckets> {
         let comparison = self.comparison.as_mut()?;
-        if matches!(&self.sending, Sending::Walking(walk, _) if walk.is_of_all()) {
+        if matches!(&self.sending, Sending::Walking(walk, _) if walk.lacked().is_some()) {
             // Nothing is lacking here that somebody has who has nothing.
             self.comparison = None;
             self.suspected = Buckets::none();
@@ -355,12 +354,10 @@ impl Link {
             }
             Sending::Walking(walk, routine) => {
                 let entries = walk.step(store);
+                if let Some(lacked) = walk.lacked() {
+                    self.divergent_buckets = lacked.min(BUCKETS as u32);
+                }
                 if !entries.is_empty() {
-                    if walk.is_of_all() {
-                        // All of them differed, and there were no digests to compare.
-                        let more = u32::try_from(entries.len()).unwrap_or(u32::MAX);
-                        self.divergent_buckets = self.divergent_buckets.saturating_add(more).min(BUCKETS as u32);
-                    }
                     return Some(Message::Bulk { at: log.end(), entries });
                 }
                 if !walk.is_done() {

@@ -126,6 +126,19 @@ fn an_empty_director_is_sent_everything_without_a_comparison() {
 }
 
 #[test]
+fn what_is_too_young_to_be_compared_is_on_its_way_and_not_lacking() {
+    let mut house = House::new(&ALL[..2], &with(settings(3, 2), |pool| pool.capacity = 100_000));
+    house.join_all();
+    (0..10_000).for_each(|key| drop(house.at("east-1").start(&format!("k{key}")).unwrap()));
+    house.pass(Duration::from_secs(1));
+    house.replace("east-2");
+    house.carry();
+    house.assert_one_table();
+    let rig = house.at("east-1");
+    assert_eq!(rig.director.peers(rig.now)[0].divergent_buckets, 0);
+}
+
+#[test]
 fn a_link_that_comes_back_goes_on_where_it_was() {
     let mut house = House::new(&ALL[..2], &settings(3, 2));
     house.join_all();
