@@ -9,8 +9,8 @@
 //! certificates, health and roles; words about those pass through as they are.
 //!
 //! Call order: [`Peers::link_up`], then [`Peers::handle`] for each message that comes and [`Peers::next`] until `None`, again
-//! after each input and at [`Peers::next_deadline`]; [`Peers::merged`] for the records that a message brought; [`Peers::link_down`] at
-//! the end.
+//! after each input and at [`Peers::next_deadline`]; [`Peers::merged`] for the records that a message brought, before anything else of
+//! that link; [`Peers::link_down`] at the end.
 
 mod compare;
 mod digest;
