@@ -1,13 +1,23 @@
 //! Walks through a whole table in small steps: to draw its digests, and to send the buckets that differ.
 
+use std::collections::VecDeque;
+
 use super::digest::{Part, bucket, hash, part};
 use super::{Page, Store};
 use crate::clock::Time;
 use crate::entry::Entry;
 use crate::wire::{BUCKETS, DATA_BYTES_MAX, ENTRIES_MAX, weight};
 
-/// Pages that one step looks at: a millisecond or two.
-const PAGES_PER_STEP: usize = 16;
+/// What one step may cost, in pages of seats: a millisecond or two.
+const STEP: usize = 16;
+
+/// What a page costs: those of states and confirms have no bound as small.
+fn cost(page: Page) -> usize {
+    match page {
+        Page::Start | Page::Seats(_) => 1,
+        Page::States(_) | Page::Confirms(_) => 4,
+    }
+}
 
 /// A set of buckets, one bit each.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,8 +85,10 @@ impl Drawing {
 
     /// Goes on for a moment; says whether all is drawn.
     pub(super) fn step(&mut self, store: &dyn Store) -> bool {
-        for _ in 0..PAGES_PER_STEP {
+        let mut spent = 0;
+        while spent < STEP {
             let Some(at) = self.at else { return true };
+            spent += cost(at);
             let (sums, scratch, as_of) = (&mut self.sums, &mut self.scratch, self.as_of);
             self.at = store.page(at, &mut |entry| {
                 if part_of(&entry, store, as_of) == Part::Compared {
@@ -118,7 +130,7 @@ pub(super) struct Walk {
     /// The clock by which the digests were drawn: what was left out of them must be left out here by the same measure, or it
     /// would fall between the two.
     as_of: Time,
-    found: Vec<Entry>,
+    found: VecDeque<Entry>,
     /// What it weighs.
     bytes: usize,
 }
@@ -127,8 +139,8 @@ pub(super) struct Walk {
 enum Wanted {
     /// To whom has nothing.
     All {
-        /// Those that digests would have shown to be lacking.
-        lacked: u32,
+        /// Those that a comparison would have found to differ.
+        lacked: Buckets,
     },
     /// What differs.
     Buckets {
@@ -151,7 +163,7 @@ impl Wanted {
 
 impl Walk {
     pub(super) fn all(as_of: Time) -> Self {
-        Self::new(Some(Page::Start), Wanted::All { lacked: 0 }, as_of)
+        Self::new(Some(Page::Start), Wanted::All { lacked: Buckets::none() }, as_of)
     }
 
     pub(super) fn of(wanted: Buckets, passing: bool, as_of: Time) -> Self {
@@ -160,12 +172,12 @@ impl Walk {
     }
 
     fn new(at: Option<Page>, what: Wanted, as_of: Time) -> Self {
-        Self { at, what, as_of, found: Vec::new(), bytes: 0 }
+        Self { at, what, as_of, found: VecDeque::new(), bytes: 0 }
     }
 
-    /// How many the other side lacked until here that a comparison would have counted; `None` where one was made.
-    pub(super) fn lacked(&self) -> Option<u32> {
-        match self.what {
+    /// The buckets that a comparison would have found to differ until here; `None` where one was made.
+    pub(super) fn lacked(&self) -> Option<&Buckets> {
+        match &self.what {
             Wanted::All { lacked } => Some(lacked),
             Wanted::Buckets { .. } => None,
         }
@@ -173,17 +185,19 @@ impl Walk {
 
     /// Looks on until a message is full, for a moment at most; what it holds, or nothing yet.
     pub(super) fn step(&mut self, store: &dyn Store) -> Vec<Entry> {
-        for _ in 0..PAGES_PER_STEP {
+        let mut spent = 0;
+        while spent < STEP {
             let (Some(at), true) = (self.at, self.bytes < DATA_BYTES_MAX) else { break };
+            spent += cost(at);
             let Self { what, found, bytes, as_of, .. } = self;
             self.at = store.page(at, &mut |entry| {
                 let part = part_of(&entry, store, *as_of);
                 if let (Wanted::All { lacked }, Part::Compared) = (&mut *what, part) {
-                    *lacked = lacked.saturating_add(1);
+                    lacked.set(bucket(&entry));
                 }
                 if what.has(&entry, part) {
                     *bytes += weight(&entry);
-                    found.push(entry);
+                    found.push_back(entry);
                 }
             });
         }
@@ -201,8 +215,7 @@ impl Walk {
             (fit, bytes) = (fit + 1, more);
         }
         self.bytes -= bytes;
-        let left = self.found.split_off(fit);
-        std::mem::replace(&mut self.found, left)
+        self.found.drain(..fit).collect()
     }
 
     pub(super) fn is_done(&self) -> bool {

@@ -355,7 +355,7 @@ impl Link {
             Sending::Walking(walk, routine) => {
                 let entries = walk.step(store);
                 if let Some(lacked) = walk.lacked() {
-                    self.divergent_buckets = lacked.min(BUCKETS as u32);
+                    self.divergent_buckets = lacked.count();
                 }
                 if !entries.is_empty() {
                     return Some(Message::Bulk { at: log.end(), entries });

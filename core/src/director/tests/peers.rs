@@ -118,7 +118,9 @@ fn an_empty_director_is_sent_everything_without_a_comparison() {
     assert_eq!(house.records_sent(), sessions + 1, "and what was seated before there was a link comes back");
     let rig = house.at("east-1");
     assert_eq!(rig.start("new").unwrap().session(), seat.session());
-    assert_eq!(rig.director.peers(rig.now)[0].divergent_buckets, BUCKETS as u32);
+    // As many as 10,000 keys fall into.
+    let divergent = rig.director.peers(rig.now)[0].divergent_buckets;
+    assert!((BUCKETS as u32 * 7 / 8..=BUCKETS as u32).contains(&divergent), "{divergent}");
     house.assert_one_table();
     house.pass(Duration::from_secs(150));
     assert!(digests(&house.log) >= 2, "the usual ones");
