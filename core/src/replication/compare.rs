@@ -19,6 +19,15 @@ fn cost(page: Page) -> usize {
     }
 }
 
+/// Goes through pages for a moment, or until `sink` says that it has enough.
+fn go_on(at: &mut Option<Page>, store: &dyn Store, mut sink: impl FnMut(Entry) -> bool) {
+    let (mut spent, mut enough) = (0, false);
+    while let Some(page) = at.filter(|_| spent < STEP && !enough) {
+        spent += cost(page);
+        *at = store.page(page, &mut |entry| enough = sink(entry));
+    }
+}
+
 /// A set of buckets, one bit each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Buckets(Vec<u8>);
@@ -85,19 +94,15 @@ impl Drawing {
 
     /// Goes on for a moment; says whether all is drawn.
     pub(super) fn step(&mut self, store: &dyn Store) -> bool {
-        let mut spent = 0;
-        while spent < STEP {
-            let Some(at) = self.at else { return true };
-            spent += cost(at);
-            let (sums, scratch, as_of) = (&mut self.sums, &mut self.scratch, self.as_of);
-            self.at = store.page(at, &mut |entry| {
-                if part_of(&entry, store, as_of) == Part::Compared {
-                    let at = bucket(&entry);
-                    // A sum: the order of a table's slots is its own affair.
-                    sums[at] = sums[at].wrapping_add(hash(&entry, scratch) | 1);
-                }
-            });
-        }
+        let Self { at, sums, scratch, as_of } = self;
+        go_on(at, store, |entry| {
+            if part_of(&entry, store, *as_of) == Part::Compared {
+                let at = bucket(&entry);
+                // A sum: the order of a table's slots is its own affair.
+                sums[at] = sums[at].wrapping_add(hash(&entry, scratch) | 1);
+            }
+            false
+        });
         self.at.is_none()
     }
 
@@ -185,12 +190,9 @@ impl Walk {
 
     /// Looks on until a message is full, for a moment at most; what it holds, or nothing yet.
     pub(super) fn step(&mut self, store: &dyn Store) -> Vec<Entry> {
-        let mut spent = 0;
-        while spent < STEP {
-            let (Some(at), true) = (self.at, self.bytes < DATA_BYTES_MAX) else { break };
-            spent += cost(at);
-            let Self { what, found, bytes, as_of, .. } = self;
-            self.at = store.page(at, &mut |entry| {
+        if self.bytes < DATA_BYTES_MAX {
+            let Self { at, what, as_of, found, bytes } = self;
+            go_on(at, store, |entry| {
                 let part = part_of(&entry, store, *as_of);
                 if let (Wanted::All { lacked }, Part::Compared) = (&mut *what, part) {
                     lacked.set(bucket(&entry));
@@ -199,6 +201,7 @@ impl Walk {
                     *bytes += weight(&entry);
                     found.push_back(entry);
                 }
+                *bytes >= DATA_BYTES_MAX
             });
         }
         if self.at.is_some() && self.bytes < DATA_BYTES_MAX { Vec::new() } else { self.take() }
