@@ -81,7 +81,7 @@ impl Ring {
 
     /// Whether something of a group is kept.
     pub(super) fn has(&self, group: u128) -> bool {
-        self.groups.find(hash(group), |number| self.is_of(*number, group)).is_some()
+        self.latest(group).is_some()
     }
 
     /// The group of the next event to come, and the event's number: it joins those that are one with it.
@@ -131,15 +131,15 @@ impl Ring {
 
     /// Those of a group that are kept, the latest first.
     pub(super) fn of(&self, group: u128) -> impl Iterator<Item = &Item> {
-        let latest = self.groups.find(hash(group), |number| self.is_of(*number, group));
-        std::iter::successors(latest.and_then(|number| self.get(*number)), |item| match item.group {
+        std::iter::successors(self.latest(group), |item| match item.group {
             Group::Again { before, .. } => self.get(before),
             Group::First(_) | Group::Passing => None,
         })
     }
 
-    fn is_of(&self, number: Number, group: u128) -> bool {
-        self.get(number).is_some_and(|item| item.group() == Some(group))
+    fn latest(&self, group: u128) -> Option<&Item> {
+        let of = |number: &Number| self.get(*number).filter(|item| item.group() == Some(group));
+        self.groups.find(hash(group), |number| of(number).is_some()).and_then(of)
     }
 }
 
