@@ -10,6 +10,7 @@
 //! know which server is usable: orphans and restored seats follow from a seat and the view and are never stored (R3). Nobody
 //! holds two shards at once.
 
+mod change;
 mod happened;
 mod key_text;
 mod merge;
@@ -27,10 +28,11 @@ mod laws;
 #[cfg(test)]
 mod model;
 
+pub use change::{Change, Dirty, Mark, Merged, Swept};
 pub use merge::{Dropped, Rank, STAMP_AHEAD_MAX, TOMBSTONE_EXTRA, admit, expires, merge, rank};
 pub use names::{Book, Names, PoolIx, ServerIx, WriterIx};
 pub use record::{Record, SeatKey, Seen, Sitting};
-pub use shard::{Change, Dirty, Mark, Merged, Shard, Swept};
+pub use shard::Shard;
 pub use slab::Reader;
 pub use state::{AGENT_STATE_BYTES_MAX, StateMerged, StateRecord};
 pub use table::{Cursor, ShardGuard, Table, TableOptions};

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::change::{Dirty, Swept};
 use super::happened;
 use super::names::{Names, PoolIx, ServerIx};
 use super::record::{Record, SeatKey};
-use super::shard::{Dirty, Shard, Swept};
+use super::shard::Shard;
 use super::shares::{shard_of, share_of};
 use super::slab::Reader;
 use crate::clock::Time;
